@@ -1,0 +1,56 @@
+import type { GroupRef } from './membership.ts';
+
+/** What the app is told. Envelope after Standard Webhooks: `{ type, timestamp, data }`, data in snake_case. */
+export type WebhookEvent = UserEvent | MembershipEvent | SyncHeldEvent;
+
+interface Envelope<Type extends string, Data> {
+  readonly type: Type;
+  /** Null for events that belong to no workspace. */
+  readonly workspaceId: string | null;
+  readonly userId: string | null;
+  /** Events with the same key are delivered in the order in which they committed. */
+  readonly orderKey: string;
+  readonly occurredAt: Date;
+  readonly data: Data;
+}
+
+export interface UserData {
+  readonly user: { readonly id: string; readonly email: string | null; readonly name: string | null; readonly status: 'active' | 'archived' };
+}
+export type UserEvent = Envelope<'user.created' | 'user.updated' | 'user.archived' | 'user.restored', UserData>;
+
+export interface MembershipState {
+  readonly role: string;
+  readonly groups: readonly { readonly id: string; readonly name: string }[];
+}
+
+export interface MembershipData {
+  readonly workspace: { readonly id: string; readonly slug: string };
+  readonly user: { readonly id: string; readonly email: string | null; readonly name: string | null };
+  readonly role: string;
+  readonly groups: MembershipState['groups'];
+  readonly version: number;
+  readonly previous: MembershipState | null;
+  readonly added: MembershipState['groups'];
+  readonly removed: MembershipState['groups'];
+  readonly cause: { readonly kind: 'login' | 'api' | 'plan' | 'scim'; readonly connection_id: string | null; readonly login_id: string | null };
+}
+export type MembershipEvent = Envelope<'membership.created' | 'membership.updated' | 'membership.removed', MembershipData>;
+
+export interface SyncHeldData {
+  readonly workspace: { readonly id: string; readonly slug: string };
+  readonly user: { readonly id: string };
+  /** Why access was left as it was. */
+  readonly reason: 'groups_absent' | 'groups_overage' | 'groups_truncated' | 'groups_malformed' | 'last_admin';
+  readonly detail: string;
+  readonly version: number;
+  readonly cause: MembershipData['cause'];
+}
+export type SyncHeldEvent = Envelope<'sync.held', SyncHeldData>;
+
+/** `{ id, name }` of each group, in name order (code points), as the app sees them. */
+export function groupsForApp(groups: readonly GroupRef[]): MembershipState['groups'] {
+  return groups
+    .map(({ groupId, name }) => ({ id: groupId, name }))
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
