@@ -1,0 +1,270 @@
+import { BrokerError } from '../domain/broker-error.ts';
+import type { FederatedIdentity } from '../domain/federated-identity.ts';
+import type { RoleLadder } from '../domain/group-sync.ts';
+import type { Membership } from '../domain/membership.ts';
+import type { User } from '../domain/user.ts';
+import type { WebhookEvent } from '../domain/webhook-event.ts';
+import type { Database, Transaction } from '../infra/postgres.ts';
+import { uniqueId } from '../infra/unique-id.ts';
+import { appendEvents } from '../outbox/append.ts';
+import {
+  decideMembership,
+  keepLastAdmin,
+  type MembershipDecision,
+  type StoredMembership,
+  type WorkspaceSync,
+  wouldDemoteAdmin,
+} from './decision.ts';
+import { diffMembership } from './diff.ts';
+import { type EventContext, membershipEvent, syncHeldEvent, userEvent } from './events.ts';
+import { groupsFingerprint, profileFingerprint, syncFingerprint } from './fingerprint.ts';
+import * as store from './login-store.ts';
+
+export interface LoginSync {
+  readonly loginId: string;
+  readonly connectionId: string;
+  readonly justInTimeProvisioning: boolean;
+  readonly identity: FederatedIdentity;
+  readonly workspaces: readonly WorkspaceSync[];
+  /** Claim name to group names, of the known claims only; kept as last-seen (R38). Null when none is known. */
+  readonly lastGroups: Readonly<Record<string, readonly string[]>> | null;
+  readonly traceDetail: object;
+}
+
+/** `refusal`: what was decided is committed, but it leaves the user without access (R22 `deny`). */
+export interface SyncResult {
+  readonly userId: string;
+  readonly changed: boolean;
+  readonly refusal: BrokerError | null;
+}
+
+/**
+ * Calls the roll: brings user and memberships of one login in line with what the IdP said, in one transaction with the answer's
+ * single-use mark, the events and the trace (laws 2 and 3, R28).
+ * @throws BrokerError `assertion_replayed`, `user_archived`, `not_entitled`; nothing is written then
+ */
+export function createApplyLogin(deps: { readonly db: Database; readonly ladder: RoleLadder; readonly now: () => Date }) {
+  return async function applyLogin(login: LoginSync): Promise<SyncResult> {
+    const now = deps.now();
+    const prints = fingerprintsOf(login);
+    const confirmed = await store.confirmUnchanged(deps.db, {
+      connectionId: login.connectionId,
+      identity: login.identity,
+      profileFingerprint: prints.profile,
+      groupsFingerprint: prints.groups,
+      memberships: prints.memberships,
+      trace: traceRow(login, null, now),
+    });
+    if (confirmed?.fresh === false) throw replayed();
+    if (confirmed) return { userId: confirmed.userId, changed: false, refusal: null };
+    return deps.db.transaction((tx) => applyChanges(tx, login, prints, deps.ladder, now));
+  };
+}
+
+async function applyChanges(
+  tx: Transaction,
+  login: LoginSync,
+  prints: Fingerprints,
+  ladder: RoleLadder,
+  now: Date,
+): Promise<SyncResult> {
+  const { connectionId, identity, loginId, workspaces } = login;
+  const fresh = await store.markAnswerUsed(tx, {
+    connectionId,
+    answerId: identity.answerId,
+    usedUntil: identity.answerExpiresAt,
+  });
+  if (!fresh) throw replayed();
+
+  const known = await findPerson(tx, login);
+  const user: User = { userId: known?.user.userId ?? uniqueId(now), status: 'active', ...identity.profile };
+  const current = known
+    ? await store.readMemberships(
+        tx,
+        user.userId,
+        workspaces.map(({ workspaceId }) => workspaceId),
+      )
+    : new Map<string, StoredMembership>();
+
+  const outcomes: Outcome[] = [];
+  for (const sync of workspaces) {
+    const stored = current.get(sync.workspaceId) ?? null;
+    outcomes.push({ sync, stored, decision: await decide(tx, stored, sync, user.userId, ladder) });
+  }
+  const refusal = refusalOf(outcomes);
+  if (refusal && !known) throw refusal;
+
+  await store.saveUser(tx, user, prints.profile, now);
+  await store.saveIdentity(tx, {
+    connectionId,
+    subject: identity.subject,
+    issuer: identity.issuer,
+    userId: user.userId,
+    groups: login.lastGroups,
+    groupsFingerprint: prints.groups,
+    now,
+  });
+  const events: WebhookEvent[] = [];
+  if (!known) events.push(userEvent('user.created', user, now));
+  else if (known.profileFingerprint !== prints.profile) events.push(userEvent('user.updated', user, now));
+  const cause = { kind: 'login', connection_id: connectionId, login_id: loginId } as const;
+  events.push(...(await saveOutcomes(tx, outcomes, login, { user, cause, now })));
+  await appendEvents(tx, events, { now });
+  await store.insertTrace(tx, traceRow(login, { userId: user.userId, refusal }, now));
+  return { userId: user.userId, changed: events.length > 0, refusal };
+}
+
+/** The person that this identity belongs to, locked; null: a first login that may make one. */
+async function findPerson(tx: Transaction, { connectionId, identity, justInTimeProvisioning }: LoginSync) {
+  let known = await store.lockIdentity(tx, connectionId, identity.subject);
+  if (!known) {
+    await store.lockNewIdentity(tx, connectionId, identity.subject);
+    known = await store.lockIdentity(tx, connectionId, identity.subject);
+  }
+  if (!known && !justInTimeProvisioning) {
+    throw new BrokerError('not_entitled', 'the user is not known and the connection does not provision users (R31)', {
+      reason: 'unknown_user',
+    });
+  }
+  // R33: the same subject of another issuer is another person; whoever swaps a connection's IdP must not inherit its users.
+  if (known && known.issuer !== identity.issuer) {
+    throw new BrokerError('not_entitled', 'the connection now speaks for another issuer than the one this user is known by', {
+      reason: 'issuer_changed',
+    });
+  }
+  if (known?.user.status === 'archived') throw new BrokerError('user_archived', 'archived users cannot log in (R32)');
+  return known;
+}
+
+interface Outcome {
+  readonly sync: WorkspaceSync;
+  readonly stored: StoredMembership | null;
+  readonly decision: MembershipDecision;
+}
+
+async function decide(
+  tx: Transaction,
+  stored: StoredMembership | null,
+  sync: WorkspaceSync,
+  userId: string,
+  ladder: RoleLadder,
+): Promise<MembershipDecision> {
+  const decision = decideMembership(stored, sync, ladder);
+  if (!stored || !sync.settings.keepLastAdmin || !wouldDemoteAdmin(stored, decision, ladder)) return decision;
+  const otherAdmin = await store.hasOtherAdmin(tx, sync.workspaceId, userId, ladder[0]);
+  return otherAdmin ? decision : keepLastAdmin(decision, ladder);
+}
+
+/** R22, R25: a login is refused when every workspace that it would sync denies. */
+function refusalOf(outcomes: readonly Outcome[]): BrokerError | null {
+  const denied = outcomes.flatMap(({ decision }) => (decision.kind === 'deny' ? [decision.reason] : []));
+  if (denied.length === 0 || denied.length < outcomes.length) return null;
+  return new BrokerError('not_entitled', 'no workspace grants access for the groups that the identity provider sent', {
+    reason: denied[0] as string,
+  });
+}
+
+/** Writes every workspace's outcome and returns the events that tell of it. */
+async function saveOutcomes(
+  tx: Transaction,
+  outcomes: readonly Outcome[],
+  { connectionId, loginId }: LoginSync,
+  context: EventContext,
+): Promise<WebhookEvent[]> {
+  const { userId } = context.user;
+  const events: WebhookEvent[] = [];
+  const records: store.MembershipRecord[] = [];
+  for (const { sync, stored, decision } of outcomes) {
+    const held = decision.kind === 'deny' ? null : decision.held;
+    const fingerprint = held || decision.kind === 'deny' ? null : syncFingerprint(sync);
+    let version = stored?.version ?? 0;
+    if (decision.kind === 'hold') {
+      await store.saveFingerprint(tx, sync.workspaceId, userId, fingerprint);
+    } else {
+      if (decision.kind === 'grant' && sync.newGroups.length > 0) await createGroups(tx, sync);
+      const next = nextState(decision, stored, sync.workspaceId, userId);
+      const change = next && diffMembership(stored, next);
+      if (change) {
+        version = change.next.version;
+        events.push(membershipEvent(change, sync, context));
+      }
+      if (next) records.push(recordOf(next, version, decision, fingerprint));
+    }
+    if (held) events.push(syncHeldEvent(held, version, sync, context));
+  }
+  if (records.length > 0) await store.saveMemberships(tx, records, { userId, connectionId, loginId, now: context.now });
+  return events;
+}
+
+async function createGroups(tx: Transaction, sync: WorkspaceSync): Promise<void> {
+  if (await store.createAppGroups(tx, sync.workspaceId, sync.newGroups)) return;
+  throw new BrokerError('conflict', 'an app group was created by somebody else at the same moment', {
+    reason: 'catalogue_moved',
+  });
+}
+
+type NextState = Omit<Membership, 'version'>;
+
+function nextState(
+  decision: MembershipDecision & { kind: 'grant' | 'deny' },
+  stored: StoredMembership | null,
+  workspaceId: string,
+  userId: string,
+): NextState | null {
+  if (decision.kind === 'grant') return { workspaceId, userId, role: decision.role, groups: decision.groups, status: 'active' };
+  if (!decision.removes || stored?.status !== 'active') return null;
+  return { workspaceId, userId, role: stored.role, groups: [], status: 'removed' };
+}
+
+function recordOf(
+  next: NextState,
+  version: number,
+  decision: MembershipDecision & { kind: 'grant' | 'deny' },
+  fingerprint: string | null,
+): store.MembershipRecord {
+  const why = decision.kind === 'grant' ? decision : { reasons: [], warnings: [] };
+  return {
+    workspace_id: next.workspaceId,
+    role: next.role,
+    group_ids: next.groups.map(({ groupId }) => groupId),
+    status: next.status,
+    version,
+    reasons: why.reasons,
+    warnings: why.warnings,
+    fingerprint,
+  };
+}
+
+interface Fingerprints {
+  readonly profile: string;
+  readonly groups: string | null;
+  readonly memberships: readonly { readonly workspaceId: string; readonly fingerprint: string }[];
+}
+
+function fingerprintsOf(login: LoginSync): Fingerprints {
+  return {
+    profile: profileFingerprint(login.identity.profile),
+    groups: groupsFingerprint(login.lastGroups),
+    memberships: login.workspaces.map((sync) => ({ workspaceId: sync.workspaceId, fingerprint: syncFingerprint(sync) })),
+  };
+}
+
+function traceRow(
+  login: LoginSync,
+  result: { readonly userId: string; readonly refusal: BrokerError | null } | null,
+  now: Date,
+): store.LoginTraceRow {
+  return {
+    loginId: login.loginId,
+    connectionId: login.connectionId,
+    userId: result?.userId ?? null,
+    outcome: result?.refusal?.code ?? 'signed_in',
+    reason: result?.refusal?.reason ?? null,
+    detail: login.traceDetail,
+    occurredAt: now,
+  };
+}
+
+function replayed(): BrokerError {
+  return new BrokerError('assertion_replayed', 'this answer of the identity provider was accepted before');
+}
