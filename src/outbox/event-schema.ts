@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import type { MembershipData, SyncHeldData, UserData, WebhookEvent } from '../domain/webhook-event.ts';
+
+/** Does not compile when the events of the domain no longer fit the schema that describes them. */
+type SchemaOf<Data, Schema extends z.ZodType> = Data extends z.infer<Schema> ? Schema : never;
+
+const id = z.uuid();
+const named = z.strictObject({ id, name: z.string() });
+const workspace = z.strictObject({ id, slug: z.string() });
+const version = z
+  .int()
+  .min(1)
+  .describe('Grows by one with each change of the membership. Apply an event only if it is newer than what you have.');
+const groups = z.array(named).readonly();
+const state = z.strictObject({ role: z.string(), groups });
+const cause = z
+  .strictObject({
+    kind: z.enum(['login', 'api', 'plan', 'scim']),
+    connection_id: id.nullable(),
+    login_id: id.nullable(),
+  })
+  .describe('What made Rollcall look at this member.');
+
+const userSchema = z.strictObject({
+  user: z.strictObject({ id, email: z.string().nullable(), name: z.string().nullable(), status: z.enum(['active', 'archived']) }),
+});
+const userData: SchemaOf<UserData, typeof userSchema> = userSchema;
+
+const membershipSchema = z.strictObject({
+  workspace,
+  user: z.strictObject({ id, email: z.string().nullable(), name: z.string().nullable() }),
+  role: z.string(),
+  groups: groups.describe('All groups after the change, in the order of their names.'),
+  version,
+  previous: state.nullable().describe('The state before the change; null when there was none.'),
+  added: groups,
+  removed: groups,
+  cause,
+});
+const membershipData: SchemaOf<MembershipData, typeof membershipSchema> = membershipSchema;
+
+const syncHeldSchema = z.strictObject({
+  workspace,
+  user: z.strictObject({ id }),
+  reason: z
+    .enum(['groups_absent', 'groups_overage', 'groups_truncated', 'groups_malformed', 'last_admin'])
+    .describe('Why access was left as it was.'),
+  detail: z.string(),
+  version: z.int().min(0).describe('The version of the membership, which this event does not change.'),
+  cause,
+});
+const syncHeldData: SchemaOf<SyncHeldData, typeof syncHeldSchema> = syncHeldSchema;
+
+function envelope<Type extends string, Data extends z.ZodType>(type: Type, data: Data, description: string) {
+  return z
+    .strictObject({ type: z.literal(type), timestamp: z.iso.datetime().describe('When it happened, in UTC.'), data })
+    .describe(description);
+}
+
+/**
+ * The envelope of each event type as receivers see it. The JSON Schemas of `docs/events/` are made from these; unlike them, these
+ * are strict: a field that is sent but not described here fails the tests.
+ */
+export const eventSchemas = {
+  'user.created': envelope('user.created', userData, 'A person logged in, or was added, for the first time.'),
+  'user.updated': envelope('user.updated', userData, 'The profile of a person changed.'),
+  'user.archived': envelope('user.archived', userData, 'A person was archived and can no longer log in.'),
+  'user.restored': envelope('user.restored', userData, 'An archived person may log in again.'),
+  'membership.created': envelope('membership.created', membershipData, 'A person became a member of a workspace.'),
+  'membership.updated': envelope('membership.updated', membershipData, 'The role or the groups of a member changed.'),
+  'membership.removed': envelope('membership.removed', membershipData, 'A person is no longer a member of a workspace.'),
+  'sync.held': envelope('sync.held', syncHeldData, 'Access was left as it was, although a login asked for a look at it.'),
+} as const satisfies Record<WebhookEvent['type'], z.ZodType>;
+
+export type EventType = keyof typeof eventSchemas;
+export const eventTypes = Object.keys(eventSchemas) as [EventType, ...EventType[]];
+
+/**
+ * The JSON Schema (draft 2020-12) of one event type, as committed under `docs/events/`. It permits fields that it does not know,
+ * because later versions may add some.
+ */
+export function eventJsonSchema(type: EventType): object {
+  const { $schema, ...schema } = z.toJSONSchema(eventSchemas[type], {
+    override: ({ jsonSchema }) => {
+      delete jsonSchema.additionalProperties;
+      delete jsonSchema.readOnly;
+      // The format says it in words; the expression would only say it again.
+      if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
+    },
+  });
+  return { $schema, title: type, ...schema };
+}
