@@ -1,0 +1,24 @@
+/** What a command ends with, for scripts; shown by `rollcall --help`. */
+export const exitCodes = {
+  done: 0,
+  /** Something that should not happen; the message says more. */
+  failed: 1,
+  /** The command line itself is wrong. */
+  usage: 2,
+  settings: 3,
+  /** A file or argument has errors, or conflicts with what is stored. */
+  refused: 4,
+  /** Postgres cannot be reached. */
+  unavailable: 5,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+export const exitCodesHelp = `
+Exit codes:
+  0  done
+  1  failed unexpectedly
+  2  the command line is wrong
+  3  the settings are wrong
+  4  a file or argument has errors, or conflicts with what is stored
+  5  Postgres cannot be reached`;

@@ -1,0 +1,42 @@
+import { CommanderError } from 'commander';
+import { BrokerError } from '../domain/broker-error.ts';
+import { isDatabaseUnavailable } from '../infra/postgres.ts';
+import { SettingsError } from '../settings/settings-error.ts';
+import { DeclarationError } from './declarative-file.ts';
+import { type ExitCode, exitCodes } from './exit-codes.ts';
+
+export interface Failure {
+  readonly exitCode: ExitCode;
+  /** Lines for standard error; empty where they were written already. */
+  readonly text: string;
+}
+
+/** What a person at a terminal is told about a command that failed. */
+export function failureOf(thrown: unknown): Failure {
+  if (thrown instanceof CommanderError) {
+    return { exitCode: thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage, text: '' };
+  }
+  if (thrown instanceof SettingsError) return { exitCode: exitCodes.settings, text: thrown.message };
+  if (thrown instanceof DeclarationError) return { exitCode: exitCodes.refused, text: declarationText(thrown) };
+  if (isDatabaseUnavailable(thrown)) {
+    return { exitCode: exitCodes.unavailable, text: 'Postgres cannot be reached: is DATABASE_URL right and the server running?' };
+  }
+  if (thrown instanceof BrokerError) return brokerFailure(thrown);
+  return { exitCode: exitCodes.failed, text: `Unexpected failure: ${thrown instanceof Error ? thrown.message : String(thrown)}` };
+}
+
+function brokerFailure(error: BrokerError): Failure {
+  if (error.code === 'unavailable') return { exitCode: exitCodes.unavailable, text: error.message };
+  const fields = error.fields.map(({ path, message }) => `  - ${path === '' ? '' : `${path}: `}${message}`);
+  const exitCode = error.code === 'internal' ? exitCodes.failed : exitCodes.refused;
+  return { exitCode, text: [`Refused: ${error.message}`, ...fields].join('\n') };
+}
+
+/** `file:line:column: path: what is wrong`, as editors and terminals make links of it. */
+function declarationText(error: DeclarationError): string {
+  const { fileName, problems } = error;
+  const lines = problems.map(
+    ({ line, column, path, message }) => `${fileName}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`,
+  );
+  return [...lines, `Nothing was changed: ${error.message}.`].join('\n');
+}

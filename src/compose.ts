@@ -1,0 +1,239 @@
+import { randomUUID } from 'node:crypto';
+import { createDeliveryWorker } from './delivery/worker.ts';
+import { renderErrorPage } from './http/pages.ts';
+import { createRateLimit } from './http/rate-limit.ts';
+import { createHttpServer } from './http/server.ts';
+import type { ExpiringStore } from './infra/expiring-store.ts';
+import { createFallbackStore } from './infra/expiring-store-fallback.ts';
+import { createMemoryStore } from './infra/expiring-store-memory.ts';
+import { createPostgresStore } from './infra/expiring-store-postgres.ts';
+import { createRedisStore } from './infra/expiring-store-redis.ts';
+import type { InstanceKeySet } from './infra/instance-keys.ts';
+import type { Log } from './infra/log.ts';
+import { createMetrics, type Metrics } from './infra/metrics.ts';
+import type { Database } from './infra/postgres.ts';
+import { connectRedis, type RedisClient } from './infra/redis.ts';
+import { createLoginCompletion } from './login/complete.ts';
+import { connectionSecretContext } from './login/connection-store.ts';
+import { createPendingLoginStore } from './login/pending-login-store.ts';
+import { createLoginStart } from './login/start.ts';
+import { createSweeper } from './login/sweeper.ts';
+import { createSyncContexts } from './login/sync-context.ts';
+import { createTraceStore } from './login/trace-store.ts';
+import { createApplyLogin } from './membership/apply.ts';
+import { createRelyingParty } from './oidc/relying-party.ts';
+import { readEvents } from './outbox/read.ts';
+import { createProvider } from './provider/provider.ts';
+import { createResponseVerifier } from './saml/response.ts';
+import { createServiceProvider } from './saml/service-provider.ts';
+import type { Settings } from './settings/schema.ts';
+import type { Stores } from './stores.ts';
+
+/** How old a login's view of connections, mappings and catalogues may be; changes made through this process show at once. */
+const contextSeconds = 2;
+/** About 100 MB at the most: pending logins and provider artifacts of 50,000 logins under way. */
+const maxMemoryEntries = 200_000;
+
+export interface Broker {
+  /** @returns the port that was taken */
+  start(): Promise<number>;
+  /** Takes no more requests, lets what is under way end, then closes Redis. The stores stay open. */
+  stop(): Promise<void>;
+}
+
+/** One complete broker from its parts, each by name. Nothing is shared with another broker in the same process (law 12). */
+export async function composeBroker(deps: {
+  readonly settings: Settings;
+  readonly stores: Stores;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Process metrics as well; for one broker of a process. */
+  readonly processMetrics?: boolean;
+}): Promise<Broker> {
+  const { settings, stores, log, now } = deps;
+  const { db, connections, outbound, sealedBox } = stores;
+  const { publicUrl } = settings;
+  const metrics = createMetrics({ processMetrics: deps.processMetrics ?? false });
+  metrics.watchPool(db);
+  const redis = settings.redis.url === null ? null : connectRedis({ ...settings.redis, url: settings.redis.url, log });
+  const expiring = createExpiringStore({ redis, db, metrics, log, now });
+  await stores.instanceKeys.ensure();
+  const keys = await stores.instanceKeys.load();
+
+  const worker = createDeliveryWorker({
+    db,
+    outbound,
+    sealedBox,
+    now,
+    log,
+    ...settings.delivery,
+    workerId: randomUUID(),
+    drainSeconds: settings.http.drainSeconds,
+  });
+  const login = composeLogin({ settings, stores, keys, expiring, metrics, onChange: worker.wake, log, now });
+  const provider = createProvider({
+    issuer: `${publicUrl}/oidc`,
+    store: expiring,
+    findClient: stores.clients.find,
+    loadAccount: stores.memberships.loadAccount,
+    signingKeys: keys.tokenSigning,
+    defaultSigningAlgorithm: settings.provider.tokenSigningAlgorithm,
+    cookieKeys: settings.secrets.cookieKeys,
+    lifetimes: { ...settings.provider, pendingLoginSeconds: settings.login.pendingLoginSeconds },
+    sessionLifetimeSeconds: settings.login.sessionLifetimeSeconds,
+    log,
+    renderError: ({ error, reference }) => renderErrorPage({ error, reference }),
+    now,
+  });
+  const traces = createTraceStore({ db });
+  const requestsPerMinute = settings.http.loginsPerMinutePerAddress;
+  const http = createHttpServer({
+    publicUrl,
+    settings: settings.http,
+    pendingLoginSeconds: settings.login.pendingLoginSeconds,
+    log,
+    now,
+    oidcHandler: provider.handler,
+    login: {
+      provider,
+      ...login.routes,
+      limits: {
+        authorize: createRateLimit({ name: 'login-authorize', requestsPerMinute, redis }),
+        start: createRateLimit({ name: 'login-start', requestsPerMinute, redis }),
+        answer: createRateLimit({ name: 'login-answer', requestsPerMinute, redis }),
+      },
+    },
+    api: {
+      allowHttp: settings.outbound.allowHttp,
+      apiKeys: stores.apiKeys,
+      connections,
+      workspaces: stores.workspaces,
+      catalogue: stores.catalogue,
+      members: stores.memberships,
+      endpoints: stores.endpoints,
+      clients: stores.clients,
+      readEvents: (filter) => readEvents(db, filter),
+      findLogin: traces.find,
+      onConnectionChange: login.forgetConnection,
+      onCatalogueChange: login.forgetCatalogue,
+    },
+    checkDatabase: () => db.raw('SELECT 1'),
+    metrics,
+  });
+  const sweeper = createSweeper({ db, now, log, traceDays: settings.retention.loginTraceDays });
+
+  return {
+    async start() {
+      const port = await http.listen(settings.http);
+      if (settings.delivery.enabled) worker.start();
+      sweeper.start();
+      return port;
+    },
+    async stop() {
+      sweeper.stop();
+      await Promise.all([http.close(), worker.stop()]);
+      redis?.disconnect();
+    },
+  };
+}
+
+/** The login itself: from the app's request to the IdP and from its answer to the membership. */
+function composeLogin(deps: {
+  readonly settings: Settings;
+  readonly stores: Stores;
+  readonly keys: InstanceKeySet;
+  readonly expiring: ExpiringStore;
+  readonly metrics: Metrics;
+  readonly onChange: () => void;
+  readonly log: Log;
+  readonly now: () => Date;
+}) {
+  const { settings, stores, keys, metrics, log, now } = deps;
+  const { db, ladder, connections, outbound, sealedBox } = stores;
+  const { publicUrl, saml } = settings;
+  const traces = createTraceStore({ db });
+  const pendingLogins = createPendingLoginStore({
+    store: deps.expiring,
+    pendingLoginSeconds: settings.login.pendingLoginSeconds,
+  });
+  const contexts = createSyncContexts({
+    loadForLogin: connections.loadForLogin,
+    loadCatalogue: stores.catalogue.loadCatalogue,
+    ladder,
+    limits: settings.groupSync,
+    cacheSeconds: contextSeconds,
+    now,
+  });
+  const serviceProvider = createServiceProvider({
+    publicUrl,
+    signing: keys.samlSigning,
+    decryption: keys.samlDecryption,
+    verifier: createResponseVerifier(saml),
+    maxMetadataBytes: saml.maxMetadataBytes,
+    now,
+  });
+  const relyingParty = createRelyingParty({
+    outbound,
+    openSecret: (sealed, connectionId) => sealedBox.open(sealed, connectionSecretContext(connectionId)),
+    redirectUri: (connectionId) => `${publicUrl}/callback/${connectionId}`,
+    now,
+    ...settings.outbound,
+  });
+  const loadConnection = async (connectionId: string) => (await contexts.connection(connectionId))?.connection ?? null;
+  const startLogin = createLoginStart({
+    candidates: connections.candidates,
+    loadConnection,
+    pendingLogins,
+    serviceProvider,
+    relyingParty,
+  });
+  const completion = createLoginCompletion({
+    pendingLogins,
+    contexts,
+    serviceProvider,
+    relyingParty,
+    applyLogin: createApplyLogin({ db, ladder, now }),
+    saveTrace: traces.save,
+    onChange: deps.onChange,
+    onOutcome: (protocol, outcome) => metrics.countLogin(outcome, protocol),
+    log,
+    now,
+  });
+  return {
+    routes: {
+      startLogin,
+      ...completion,
+      takeOutcome: pendingLogins.takeOutcome,
+      async renderMetadata(connectionId: string): Promise<string | null> {
+        const connection = await loadConnection(connectionId);
+        return connection?.protocol.type === 'saml' ? serviceProvider.metadata(connectionId) : null;
+      },
+    },
+    forgetConnection(connectionId: string): void {
+      contexts.forgetConnection(connectionId);
+      serviceProvider.forget(connectionId);
+      relyingParty.forget(connectionId);
+    },
+    forgetCatalogue: contexts.forgetCatalogue,
+  };
+}
+
+function createExpiringStore(deps: {
+  readonly redis: RedisClient | null;
+  readonly db: Database;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly now: () => Date;
+}): ExpiringStore {
+  const { redis, db, metrics, log, now } = deps;
+  if (redis === null) {
+    log.warn('no REDIS_URL: logins under way are kept in this process, which is right for one replica only');
+    return createMemoryStore({ now, maxEntries: maxMemoryEntries });
+  }
+  return createFallbackStore({
+    first: createRedisStore({ redis }),
+    second: createPostgresStore({ db, now }),
+    log,
+    onFallback: metrics.countStoreFallback,
+  });
+}

@@ -1,0 +1,84 @@
+import { BrokerError } from '../domain/broker-error.ts';
+import type { Connection } from '../domain/connection.ts';
+import type { RelyingParty } from '../oidc/relying-party.ts';
+import type { ServiceProvider } from '../saml/service-provider.ts';
+import type { ConnectionChoice } from './connection-candidates.ts';
+import type { Expectation, PendingLoginStore } from './pending-login-store.ts';
+
+export interface LoginRequest {
+  readonly interactionUid: string;
+  /** Slug or id, as the app asked. */
+  readonly workspace?: string | undefined;
+  readonly connection?: string | undefined;
+  readonly loginHint?: string | undefined;
+}
+
+/** Where the browser goes next. `cookie` binds the pending login to this browser. */
+export type LoginStep =
+  | { readonly kind: 'redirect'; readonly url: string; readonly cookie: LoginCookie }
+  | {
+      readonly kind: 'post';
+      readonly url: string;
+      readonly fields: Readonly<Record<string, string>>;
+      readonly cookie: LoginCookie;
+    }
+  | { readonly kind: 'choose'; readonly connections: readonly ConnectionChoice[] };
+
+export interface LoginCookie {
+  readonly pendingId: string;
+  readonly value: string;
+}
+
+/** Picks the connection and sends the browser to its IdP, remembering what the answer must match. */
+export function createLoginStart(deps: {
+  readonly candidates: (wanted: { workspace?: string; connection?: string }) => Promise<readonly ConnectionChoice[]>;
+  readonly loadConnection: (connectionId: string) => Promise<Connection | null>;
+  readonly pendingLogins: PendingLoginStore;
+  readonly serviceProvider: ServiceProvider;
+  readonly relyingParty: RelyingParty;
+}) {
+  /** @throws BrokerError `not_found`, `connection_disabled`, `upstream_unavailable`, `upstream_misconfigured` */
+  return async function startLogin(request: LoginRequest): Promise<LoginStep> {
+    const choices = await deps.candidates({
+      ...(request.workspace !== undefined && { workspace: request.workspace }),
+      ...(request.connection !== undefined && { connection: request.connection }),
+    });
+    const [only, ...others] = choices;
+    if (!only) throw new BrokerError('not_found', 'no connection can serve this login', { reason: 'no_connection' });
+    if (others.length > 0) return { kind: 'choose', connections: choices };
+
+    const connection = await deps.loadConnection(only.connectionId);
+    if (!connection) throw new BrokerError('not_found', 'the connection was deleted', { reason: 'no_connection' });
+    if (!connection.enabled) throw new BrokerError('connection_disabled', `connection ${connection.connectionId} is disabled`);
+
+    const { pendingId, browserToken } = deps.pendingLogins.newId();
+    const { step, expectation } = await goToIdp(connection, pendingId, request.loginHint);
+    const { interactionUid } = request;
+    await deps.pendingLogins.save(
+      pendingId,
+      { interactionUid, connectionId: connection.connectionId, expectation },
+      browserToken,
+    );
+    return { ...step, cookie: { pendingId, value: browserToken } };
+  };
+
+  async function goToIdp(connection: Connection, pendingId: string, loginHint: string | undefined): Promise<Departure> {
+    const { connectionId, version, protocol } = connection;
+    if (protocol.type === 'saml') {
+      const { requestId, action } = deps.serviceProvider.authnRequest({ connectionId, version, settings: protocol }, pendingId);
+      return { step: action, expectation: { type: 'saml', requestId } };
+    }
+    const { url, pending } = await deps.relyingParty.authorizationUrl(
+      { connectionId, version, settings: protocol },
+      { state: pendingId, loginHint: loginHint ?? null },
+    );
+    return { step: { kind: 'redirect', url }, expectation: { type: 'oidc', ...pending } };
+  }
+}
+
+interface Departure {
+  readonly step:
+    | { readonly kind: 'redirect'; readonly url: string }
+    | { readonly kind: 'post'; readonly url: string; readonly fields: Readonly<Record<string, string>> };
+  readonly expectation: Expectation;
+}

@@ -1,0 +1,55 @@
+import type { Log } from '../infra/log.ts';
+import type { Database } from '../infra/postgres.ts';
+
+const intervalMilliseconds = 10 * 60 * 1_000;
+const rowsPerStatement = 5_000;
+const dayMilliseconds = 24 * 60 * 60 * 1_000;
+
+/** Deletes what has served its time: marks of used answers that could not be presented again anyway, and old traces. */
+export function createSweeper(deps: {
+  readonly db: Database;
+  readonly now: () => Date;
+  readonly log: Log;
+  readonly traceDays: number;
+}) {
+  const { db, now, log, traceDays } = deps;
+  let timer: NodeJS.Timeout | undefined;
+
+  /** @returns how many rows went */
+  async function sweep(): Promise<number> {
+    const tracesBefore = new Date(now().getTime() - traceDays * dayMilliseconds);
+    // Indexes: used_answers_by_expiry, login_traces_by_time. Replicas that sweep at once pass over each other's rows.
+    const answers = await inBatches(
+      `DELETE FROM used_answers WHERE (connection_id, answer_id) IN (
+         SELECT connection_id, answer_id FROM used_answers WHERE used_until < ? ORDER BY used_until LIMIT ? FOR UPDATE SKIP LOCKED)`,
+      now(),
+    );
+    const traces = await inBatches(
+      `DELETE FROM login_traces WHERE login_id IN (
+         SELECT login_id FROM login_traces WHERE occurred_at < ? ORDER BY occurred_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
+      tracesBefore,
+    );
+    return answers + traces;
+  }
+
+  async function inBatches(statement: string, before: Date): Promise<number> {
+    let deleted = 0;
+    for (;;) {
+      const { rowCount } = await db.raw(statement, [before, rowsPerStatement]);
+      deleted += rowCount ?? 0;
+      if ((rowCount ?? 0) < rowsPerStatement) return deleted;
+    }
+  }
+
+  return {
+    sweep,
+    start(): void {
+      timer = setInterval(() => {
+        sweep().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be deleted; the next round tries again'));
+      }, intervalMilliseconds).unref();
+    },
+    stop(): void {
+      clearInterval(timer);
+    },
+  };
+}
