@@ -58,8 +58,8 @@ export const selectStoredConnections = `
   FROM connections c LEFT JOIN workspaces w ON w.workspace_id = c.workspace_id`;
 
 /**
- * The connection with the workspaces that it syncs now. While sync is off there are none (R12): settings and list are kept, and
- * nothing is applied. Indexes: connections_pkey, connection_workspaces_by_connection, workspaces_pkey.
+ * The connection with the workspaces that its logins concern. While sync is off that is the own or default one alone, so that people
+ * get in with the fallback role; settings and list are kept, and nothing of them is applied (R12). Indexes: connections_pkey, connection_workspaces_by_connection, workspaces_pkey.
  */
 export const selectConnectionForLogin = `
   SELECT c.*, coalesce(own.status = 'active', true) AS workspace_active, (
@@ -74,7 +74,7 @@ export const selectConnectionForLogin = `
       FROM connection_workspaces s
       WHERE c.workspace_id IS NULL AND s.connection_id = c.connection_id AND s.enabled
     ) t JOIN workspaces tw ON tw.workspace_id = t.workspace_id AND tw.status = 'active'
-    WHERE (c.group_sync->>'enabled')::boolean) AS targets
+    WHERE (c.group_sync->>'enabled')::boolean OR t.is_default) AS targets
   FROM connections c LEFT JOIN workspaces own ON own.workspace_id = c.workspace_id
   WHERE c.connection_id = ?`;
 

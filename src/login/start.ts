@@ -11,6 +11,8 @@ export interface LoginRequest {
   readonly workspace?: string | undefined;
   readonly connection?: string | undefined;
   readonly loginHint?: string | undefined;
+  /** The app asked that the IdP see the person anew, whatever session it has (OIDC Core 3.1.2.1, `prompt=login`, `max_age=0`). */
+  readonly reauthenticate?: boolean;
 }
 
 /** Where the browser goes next. `cookie` binds the pending login to this browser. */
@@ -52,7 +54,7 @@ export function createLoginStart(deps: {
     if (!connection.enabled) throw new BrokerError('connection_disabled', `connection ${connection.connectionId} is disabled`);
 
     const { pendingId, browserToken } = deps.pendingLogins.newId();
-    const { step, expectation } = await goToIdp(connection, pendingId, request.loginHint);
+    const { step, expectation } = await goToIdp(connection, pendingId, request);
     const { interactionUid } = request;
     await deps.pendingLogins.save(
       pendingId,
@@ -62,15 +64,19 @@ export function createLoginStart(deps: {
     return { ...step, cookie: { pendingId, value: browserToken } };
   };
 
-  async function goToIdp(connection: Connection, pendingId: string, loginHint: string | undefined): Promise<Departure> {
+  async function goToIdp(connection: Connection, pendingId: string, request: LoginRequest): Promise<Departure> {
     const { connectionId, version, protocol } = connection;
+    const { reauthenticate = false } = request;
     if (protocol.type === 'saml') {
-      const { requestId, action } = deps.serviceProvider.authnRequest({ connectionId, version, settings: protocol }, pendingId);
+      const { requestId, action } = deps.serviceProvider.authnRequest(
+        { connectionId, version, settings: protocol },
+        { relayState: pendingId, forceAuthn: reauthenticate },
+      );
       return { step: action, expectation: { type: 'saml', requestId } };
     }
     const { url, pending } = await deps.relyingParty.authorizationUrl(
       { connectionId, version, settings: protocol },
-      { state: pendingId, loginHint: loginHint ?? null },
+      { state: pendingId, loginHint: request.loginHint ?? null, reauthenticate },
     );
     return { step: { kind: 'redirect', url }, expectation: { type: 'oidc', ...pending } };
   }

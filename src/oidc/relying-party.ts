@@ -69,7 +69,7 @@ export function createRelyingParty(deps: {
      */
     async authorizationUrl(
       connection: OidcConnection,
-      request: { readonly state: string; readonly loginHint: string | null },
+      request: { readonly state: string; readonly loginHint: string | null; readonly reauthenticate?: boolean },
     ): Promise<{ url: string; pending: PendingOidcLogin }> {
       const { issuer, metadata, configuration } = await idpOf(connection);
       const pending = { nonce: randomToken(), codeVerifier: randomToken(), issuer };
@@ -83,6 +83,7 @@ export function createRelyingParty(deps: {
         // The default of the code flow; said aloud where the IdP lists it.
         ...(metadata.response_modes_supported?.includes('query') && { response_mode: 'query' }),
         ...(request.loginHint && { login_hint: request.loginHint }),
+        ...(request.reauthenticate && { prompt: 'login' }),
       });
       return { url: url.href, pending };
     },

@@ -58,15 +58,17 @@ export function createServiceProvider(deps: {
     },
 
     /** @throws BrokerError `upstream_misconfigured` when the IdP's metadata does not allow a request */
-    authnRequest(connection: SamlConnection, relayState: string): AuthnRequest {
+    authnRequest(
+      connection: SamlConnection,
+      request: { readonly relayState: string; readonly forceAuthn: boolean },
+    ): AuthnRequest {
       const { connectionId, settings } = connection;
       return createAuthnRequest({
         settings,
         idp: idpOf(connection),
         spEntityId: entityId(connectionId),
         acsUrl: acsUrl(connectionId),
-        relayState,
-        forceAuthn: false,
+        ...request,
         signingKey: signing,
         now: now(),
       });

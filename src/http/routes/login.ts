@@ -46,6 +46,8 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
       workspace: parameters.workspace,
       connection: parameters.connection ?? chosen,
       loginHint: parameters.login_hint,
+      // How long ago the IdP saw the person is known only afterwards; seeing them anew satisfies every max_age.
+      reauthenticate: parameters.prompt === 'login' || parameters.max_age !== undefined,
     });
     goTo(req, res, uid, step);
   });

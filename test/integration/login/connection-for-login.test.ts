@@ -73,14 +73,17 @@ describe('loading for a login', () => {
     expect(targets?.map(({ workspaceSlug }) => workspaceSlug)).toEqual(['globex']);
   });
 
-  it('R12 has no targets while sync is off, and the same ones as before when it is on again', async () => {
-    const given = { group_sync: syncOn, sync_list: [{ workspace: 'acme', is_default: true, claim_name: 'roles' }] };
+  it('R12 lets people into the default workspace alone while sync is off, and has the same targets as before when it is on again', async () => {
+    const given = {
+      group_sync: syncOn,
+      sync_list: [{ workspace: 'acme', is_default: true, claim_name: 'roles' }, { workspace: 'globex' }],
+    };
     const { connectionId } = await create(given);
     const before = await world.connections.loadForLogin(connectionId);
     const input = (enabled: boolean) => aConnectionInput({ ...given, group_sync: { ...syncOn, enabled } });
     await world.connections.update(connectionId, () => input(false));
     const off = await world.connections.loadForLogin(connectionId);
-    expect(off?.targets).toEqual([]);
+    expect(off?.targets).toMatchObject([{ workspaceSlug: 'acme', groupSync: { enabled: false } }]);
     expect(off?.groupSync).toEqual({ ...before?.groupSync, enabled: false });
     await world.connections.update(connectionId, () => input(true));
     expect((await world.connections.loadForLogin(connectionId))?.targets).toEqual(before?.targets);

@@ -171,6 +171,20 @@ describe('a discovery document is refused', () => {
   });
 });
 
+test('R26 asks the IdP to see the person anew only when told to', async () => {
+  const promptOf = async (reauthenticate: boolean) => {
+    const world = newWorld();
+    const { url } = await world.relyingParty.authorizationUrl(world.connection(), {
+      state: 's',
+      loginHint: null,
+      reauthenticate,
+    });
+    return new URL(url).searchParams.get('prompt');
+  };
+  expect(await promptOf(true)).toBe('login');
+  expect(await promptOf(false)).toBeNull();
+});
+
 describe('R14 the scopes of the authorization request', () => {
   async function scopeOf(world: OidcWorld, scopes: readonly string[] = []): Promise<string | null> {
     const { url } = await world.relyingParty.authorizationUrl(world.connection({ scopes }), { state: 's', loginHint: 'ada' });

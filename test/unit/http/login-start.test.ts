@@ -73,14 +73,21 @@ describe('starting a login', () => {
       requests.push(asked);
       return { kind: 'choose', connections: [] } as const;
     };
-    const parameters = { workspace: 'acme', login_hint: 'ann@example.com' };
+    let parameters: Record<string, string> = { workspace: 'acme', login_hint: 'ann@example.com' };
     const provider = {
       interaction: async () => ({ uid: interactionUid, clientId: 'app', clientName: 'App', parameters }),
       finishSignedIn: async () => {},
       finishRefused: async () => {},
     };
     await request(aServer({ login: { startLogin, provider } }).app).get(`${start}?connection=${connectionId}`);
-    expect(requests).toEqual([{ interactionUid, workspace: 'acme', connection: connectionId, loginHint: 'ann@example.com' }]);
+    expect(requests).toEqual([
+      { interactionUid, workspace: 'acme', connection: connectionId, loginHint: 'ann@example.com', reauthenticate: false },
+    ]);
+    for (const asked of [{ prompt: 'login' }, { max_age: '300' }]) {
+      parameters = asked;
+      await request(aServer({ login: { startLogin, provider } }).app).get(start);
+      expect(requests.at(-1)).toMatchObject({ reauthenticate: true });
+    }
   });
 
   it.each([
