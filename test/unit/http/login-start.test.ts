@@ -83,8 +83,8 @@ describe('starting a login', () => {
     expect(requests).toEqual([
       { interactionUid, workspace: 'acme', connection: connectionId, loginHint: 'ann@example.com', reauthenticate: false },
     ]);
-    for (const asked of [{ prompt: 'login' }, { max_age: '300' }]) {
-      parameters = asked;
+    const asked: Record<string, string>[] = [{ prompt: 'login' }, { max_age: '300' }];
+    for (parameters of asked) {
       await request(aServer({ login: { startLogin, provider } }).app).get(start);
       expect(requests.at(-1)).toMatchObject({ reauthenticate: true });
     }
