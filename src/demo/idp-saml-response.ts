@@ -1,8 +1,8 @@
 import { Constants, type IdentityProviderInstance, SamlLib, ServiceProvider } from 'samlify';
 import { type Html, html, renderHtml } from '../http/html.ts';
 import { uniqueId } from '../infra/unique-id.ts';
+import { type CertifiedKey, certificateContent } from './certified-key.ts';
 import type { Person } from './people.ts';
-import { type CertifiedKey, certificateContent } from './self-signed-certificate.ts';
 
 /** What the identity provider signs: either is enough for SAML, and many products can be told to do both. */
 export type SamlSigning = 'assertion' | 'response' | 'assertion-and-response';

@@ -1,5 +1,6 @@
 import { Constants, IdentityProvider, type IdentityProviderInstance, SPMetadata } from 'samlify';
 import { html, renderHtml } from '../http/html.ts';
+import { type CertifiedKey, certificateContent } from './certified-key.ts';
 import {
   type ArrivedRequest,
   RequestRefused,
@@ -9,7 +10,6 @@ import {
 } from './idp-saml-request.ts';
 import { type AnswerTo, createSamlRefusal, createSamlResponse, type SamlSigning } from './idp-saml-response.ts';
 import type { Person } from './people.ts';
-import { type CertifiedKey, certificateContent } from './self-signed-certificate.ts';
 
 /** A service provider that may ask, as its metadata describes it. */
 export interface SamlServiceProvider {

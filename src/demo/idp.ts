@@ -1,3 +1,4 @@
+import { createCertifiedKey } from '../infra/self-signed-certificate.ts';
 import { createOidcIdentityProvider, type OidcClient } from './idp-oidc.ts';
 import { type AppLink, idpErrorPage } from './idp-pages.ts';
 import { addIdpRoutes } from './idp-routes.ts';
@@ -5,7 +6,6 @@ import { createSamlIdentityProvider, type SamlLogin, type SamlServiceProvider } 
 import { createLocalApp, openLocalServer } from './local-server.ts';
 import { createDirectory, type Directory, type Person } from './people.ts';
 import { company, people as scenarioPeople } from './scenario.ts';
-import { createSelfSignedCertificate } from './self-signed-certificate.ts';
 import { createShortLived } from './short-lived.ts';
 
 export interface DemoIdp {
@@ -47,7 +47,8 @@ export async function createDemoIdp({
   const answerOrigins = new Set<string>();
   let appLink: AppLink | null = null;
 
-  const key = await createSelfSignedCertificate({
+  const key = await createCertifiedKey({
+    usage: 'signature',
     commonName: `${company.name} demo identity provider`,
     now: now(),
     validDays: 365,

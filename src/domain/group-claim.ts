@@ -4,9 +4,11 @@ import type { GroupClaim } from './group-sync.ts';
 /**
  * Reads the groups out of an IdP's answer (R14, R24, R25). Never throws: what cannot be read is `unknown` with its reason.
  *
- * The sources are asked in their order, and the first one that speaks of the claim decides. Decided here, where the requirements are silent:
+ * The sources are asked in their order, and the first one that speaks of the claim decides. Decided here, where the requirements
+ * are silent:
  * - JSON `null` is absent (OIDC Core 5.3.2: a claim that is not returned should be left out rather than sent as null).
- * - An empty string is present and means none, as does `[]`: a joined list of nothing is empty. Empty names in a list are dropped.
+ * - An empty string is present and means none, as does `[]`: a joined list of nothing is empty. Empty names in a list are
+ *   dropped.
  * - A delimiter splits exactly, without trimming (R16); in SAML, whose values are always lists, it splits each value.
  *
  * @param sources in lookup order: for OIDC ID token, userinfo, access token

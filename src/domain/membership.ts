@@ -20,7 +20,13 @@ export interface Reason {
   /** The IdP group as sent; null for the fallback role, which no group gave. */
   readonly idpGroup: string | null;
   readonly via:
-    | { readonly kind: 'rule'; readonly ruleIndex: number; readonly from: string; readonly match: 'exact' | 'glob' | 'regex'; readonly to: string }
+    | {
+        readonly kind: 'rule';
+        readonly ruleIndex: number;
+        readonly from: string;
+        readonly match: 'exact' | 'glob' | 'regex';
+        readonly to: string;
+      }
     | { readonly kind: 'one-to-one' }
     /** The role that a joined app group requires (R19, R21). */
     | { readonly kind: 'group-requires'; readonly groupId: string; readonly name: string; readonly requiresRole: string | null }
@@ -31,7 +37,12 @@ export interface Reason {
 
 /** Something an administrator should know about a mapping; never changes the result. */
 export type MappingWarning =
-  | { readonly kind: 'near-miss'; readonly idpGroup: string; readonly name: string; readonly difference: 'case' | 'unicode-form' | 'edge-space' }
+  | {
+      readonly kind: 'near-miss';
+      readonly idpGroup: string;
+      readonly name: string;
+      readonly difference: 'case' | 'unicode-form' | 'edge-space';
+    }
   | { readonly kind: 'target-missing'; readonly idpGroup: string; readonly target: string; readonly ruleIndex: number }
   | { readonly kind: 'duplicate-group'; readonly idpGroup: string; readonly times: number }
   | { readonly kind: 'unmatched'; readonly idpGroup: string };

@@ -15,7 +15,12 @@ interface Envelope<Type extends string, Data> {
 }
 
 export interface UserData {
-  readonly user: { readonly id: string; readonly email: string | null; readonly name: string | null; readonly status: 'active' | 'archived' };
+  readonly user: {
+    readonly id: string;
+    readonly email: string | null;
+    readonly name: string | null;
+    readonly status: 'active' | 'archived';
+  };
 }
 export type UserEvent = Envelope<'user.created' | 'user.updated' | 'user.archived' | 'user.restored', UserData>;
 
@@ -33,7 +38,11 @@ export interface MembershipData {
   readonly previous: MembershipState | null;
   readonly added: MembershipState['groups'];
   readonly removed: MembershipState['groups'];
-  readonly cause: { readonly kind: 'login' | 'api' | 'plan' | 'scim'; readonly connection_id: string | null; readonly login_id: string | null };
+  readonly cause: {
+    readonly kind: 'login' | 'api' | 'plan' | 'scim';
+    readonly connection_id: string | null;
+    readonly login_id: string | null;
+  };
 }
 export type MembershipEvent = Envelope<'membership.created' | 'membership.updated' | 'membership.removed', MembershipData>;
 

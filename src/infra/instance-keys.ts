@@ -1,11 +1,9 @@
-// The certificate library resolves its parts with decorators and wants this first.
-import 'reflect-metadata';
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { BasicConstraintsExtension, KeyUsageFlags, KeyUsagesExtension, X509CertificateGenerator } from '@peculiar/x509';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
 import { BrokerError } from '../domain/broker-error.ts';
 import type { Database, Transaction } from './postgres.ts';
 import type { SealedBox } from './sealed-box.ts';
+import { rsaSigningKey, selfSignedCertificate } from './self-signed-certificate.ts';
 
 export interface TokenSigningKey {
   /** RFC 7638 thumbprint of the public key. */
@@ -37,11 +35,11 @@ interface KeyKind {
 const kinds: readonly KeyKind[] = [
   { purpose: 'token-signing', algorithm: 'ES256', certificateName: null },
   { purpose: 'token-signing', algorithm: 'RS256', certificateName: null },
-  { purpose: 'saml-signing', algorithm: 'RSA-2048', certificateName: 'CN=Rollcall SAML signing' },
-  { purpose: 'saml-decryption', algorithm: 'RSA-2048', certificateName: 'CN=Rollcall SAML encryption' },
+  { purpose: 'saml-signing', algorithm: 'RSA-2048', certificateName: 'Rollcall SAML signing' },
+  { purpose: 'saml-decryption', algorithm: 'RSA-2048', certificateName: 'Rollcall SAML encryption' },
 ];
 
-const certificateYears = 10;
+const certificateDays = 3_650;
 
 interface KeyRow {
   readonly key_id: string;
@@ -110,9 +108,14 @@ export function createInstanceKeys(deps: { readonly db: Database; readonly seale
       purpose,
       algorithm,
       sealed_private_key: sealedBox.seal(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), sealingContext(keyId)),
-      certificate: certificateName === null ? null : await selfSigned(certificateName, pair, purpose, keyId, now()),
+      certificate: certificateName === null ? null : await certify(certificateName, pair, purpose),
       created_at: now(),
     };
+  }
+
+  function certify(commonName: string, keys: CryptoKeyPair, purpose: KeyKind['purpose']): Promise<string> {
+    const usage = purpose === 'saml-signing' ? 'signature' : 'encryption';
+    return selfSignedCertificate({ commonName, keys, usage, now: now(), validDays: certificateDays });
   }
 
   function open(row: KeyRow): KeyObject {
@@ -125,17 +128,10 @@ export function createInstanceKeys(deps: { readonly db: Database; readonly seale
   }
 }
 
-const rsa = {
-  name: 'RSASSA-PKCS1-v1_5',
-  hash: 'SHA-256',
-  modulusLength: 2048,
-  publicExponent: new Uint8Array([1, 0, 1]),
-} as const;
-
 const generation = {
   ES256: { name: 'ECDSA', namedCurve: 'P-256' },
-  RS256: rsa,
-  'RSA-2048': rsa,
+  RS256: rsaSigningKey,
+  'RSA-2048': rsaSigningKey,
 } as const;
 
 /** Binds the sealed key to its row: copied into another one, it does not open. */
@@ -158,31 +154,4 @@ async function keysInForce(db: Database | Transaction): Promise<readonly KeyRow[
 function tokenAlgorithm({ key_id: keyId, algorithm }: KeyRow): TokenSigningKey['algorithm'] {
   if (algorithm === 'ES256' || algorithm === 'RS256') return algorithm;
   throw new BrokerError('internal', `key ${keyId} cannot sign tokens`);
-}
-
-/** Self-signed: SAML trusts the key that the metadata names, not who vouches for it. PEM. */
-async function selfSigned(
-  name: string,
-  keys: CryptoKeyPair,
-  purpose: KeyKind['purpose'],
-  keyId: string,
-  now: Date,
-): Promise<string> {
-  const notAfter = new Date(now);
-  notAfter.setUTCFullYear(notAfter.getUTCFullYear() + certificateYears);
-  const usage = purpose === 'saml-signing' ? KeyUsageFlags.digitalSignature : KeyUsageFlags.keyEncipherment;
-  const certificate = await X509CertificateGenerator.createSelfSigned(
-    {
-      name,
-      keys,
-      signingAlgorithm: rsa,
-      notBefore: now,
-      notAfter,
-      // RFC 5280 4.1.2.2: positive, at most 20 octets.
-      serialNumber: `01${createHash('sha256').update(keyId).digest('hex').slice(0, 30)}`,
-      extensions: [new BasicConstraintsExtension(false), new KeyUsagesExtension(usage, true)],
-    },
-    crypto,
-  );
-  return certificate.toString('pem');
 }

@@ -1,7 +1,7 @@
 import type { Connection, SyncTarget } from '../domain/connection.ts';
 import type { ClaimSource, Groups } from '../domain/federated-identity.ts';
 import { readGroups } from '../domain/group-claim.ts';
-import type { AppGroup, GroupClaim, RoleLadder } from '../domain/group-sync.ts';
+import type { AppGroup, GroupClaim, GroupMapping, RoleLadder } from '../domain/group-sync.ts';
 import { createCache } from '../infra/cache.ts';
 import { uniqueId } from '../infra/unique-id.ts';
 import { type CompiledCatalogue, compileCatalogue } from '../mapping/catalogue.ts';
@@ -38,7 +38,14 @@ export function createSyncContexts(deps: {
     async load(connectionId) {
       const connection = await deps.loadForLogin(connectionId);
       if (!connection) return null;
-      const targets = connection.targets.map((target) => ({ ...target, mapping: compileMapping(target.groupSync.mapping) }));
+      // Workspaces that inherit the mapping share its compiled form.
+      const compiled = new Map<GroupMapping, CompiledMapping>();
+      const compile = (mapping: GroupMapping) => {
+        const known = compiled.get(mapping) ?? compileMapping(mapping);
+        compiled.set(mapping, known);
+        return known;
+      };
+      const targets = connection.targets.map((target) => ({ ...target, mapping: compile(target.groupSync.mapping) }));
       return { connection, targets };
     },
   });

@@ -20,6 +20,8 @@ import { type EventContext, membershipEvent, syncHeldEvent, userEvent } from './
 import { groupsFingerprint, profileFingerprint, syncFingerprint } from './fingerprint.ts';
 import * as store from './login-store.ts';
 
+const maxStoredWarnings = 200;
+
 export interface LoginSync {
   readonly loginId: string;
   readonly connectionId: string;
@@ -230,7 +232,8 @@ function recordOf(
     status: next.status,
     version,
     reasons: why.reasons,
-    warnings: why.warnings,
+    // A person in ten thousand groups may have as many warnings; the first ones tell what kind of thing is wrong.
+    warnings: why.warnings.slice(0, maxStoredWarnings),
     fingerprint,
   };
 }

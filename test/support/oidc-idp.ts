@@ -137,7 +137,10 @@ export async function startOidcIdp(options: OidcIdpOptions = {}): Promise<OidcId
     if (user.name !== undefined) claims.name = user.name;
     if (behaviour.groupsIn === 'id_token' && user.groups !== undefined) claims.groups = user.groups;
     if (behaviour.groupsIn === 'overage') claims._claim_names = { groups: 'src1' };
-    Object.assign(claims, user.claims);
+    // Not Object.assign: a claim may be called `__proto__`.
+    for (const [name, value] of Object.entries(user.claims ?? {})) {
+      Object.defineProperty(claims, name, { value, enumerable: true, configurable: true, writable: true });
+    }
     const making: TokenInMaking = { claims, header: tokenHeader(), signWith: 'published-key' };
     attack().idToken?.(making, now);
     const jwt = finish(making);

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { createDatabase } from '../../../src/infra/postgres.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { createDeliveryWorld, type DeliveryWorld, sealingKey } from '../../support/delivery-world.ts';
-import { startTcpRelay } from '../../support/tcp-relay.ts';
+import { startTcpProxy } from '../../support/tcp-proxy.ts';
 import { membershipEvent } from '../../support/webhook-events.ts';
 import { startWebhookReceiver, type WebhookReceiver } from '../../support/webhook-receiver.ts';
 
@@ -124,8 +124,10 @@ describe('a worker that is killed', () => {
 
 describe('a worker whose Postgres goes away', () => {
   it('backs off, goes on by itself, and records what it sent meanwhile: no repeats', async () => {
-    const relay = await startTcpRelay(database.url);
-    const db = createDatabase({ url: relay.url, poolSize: 4, statementTimeoutSeconds: 2 });
+    const target = new URL(database.url);
+    const relay = await startTcpProxy({ host: target.hostname, port: Number(target.port) });
+    target.port = String(relay.port);
+    const db = createDatabase({ url: target.href, poolSize: 4, statementTimeoutSeconds: 2 });
     const cutOff = createDeliveryWorld(db);
     const worker = cutOff.worker({ timeoutSeconds: 9 });
     receiver.answer = async () => {

@@ -2,8 +2,9 @@ import { createRequire } from 'node:module';
 import { deflateRawSync } from 'node:zlib';
 import { Extractor, IdentityProvider, SamlLib, ServiceProvider, setSchemaValidator } from 'samlify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CertifiedKey } from '../../../src/demo/certified-key.ts';
 import { createDemoIdp, type DemoIdp } from '../../../src/demo/idp.ts';
-import { type CertifiedKey, createSelfSignedCertificate } from '../../../src/demo/self-signed-certificate.ts';
+import { createCertifiedKey } from '../../../src/infra/self-signed-certificate.ts';
 import { createHttpBrowser, unescapeHtml, type VisitedPage } from '../../support/http-browser.ts';
 
 const schema: { validate(xml: string): Promise<unknown> } = createRequire(import.meta.url)('@authenio/samlify-xmllint-wasm');
@@ -16,7 +17,7 @@ let spKey: CertifiedKey;
 
 beforeAll(async () => {
   setSchemaValidator(schema);
-  spKey = await createSelfSignedCertificate({ commonName: 'sp', now: new Date(), validDays: 1 });
+  spKey = await createCertifiedKey({ commonName: 'sp', usage: 'signature', now: new Date(), validDays: 1 });
   idp = await createDemoIdp();
 });
 afterAll(() => idp.close());

@@ -69,7 +69,7 @@ describe('the key pairs of an instance', () => {
     const signing = new X509Certificate(samlSigning.certificate);
     expect(signing.subject).toBe('CN=Rollcall SAML signing');
     expect(signing.validFromDate).toEqual(now());
-    expect(signing.validToDate).toEqual(new Date('2036-05-01T12:00:00Z'));
+    expect(signing.validToDate).toEqual(new Date('2036-04-28T12:00:00Z'));
     expect(signing.verify(signing.publicKey)).toBe(true);
     expect(signing.ca).toBe(false);
     expect(signing.publicKey.asymmetricKeyDetails?.modulusLength).toBe(2048);

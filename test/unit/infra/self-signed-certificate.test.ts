@@ -1,10 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { createSelfSignedCertificate } from '../../../src/demo/self-signed-certificate.ts';
+import { createCertifiedKey } from '../../../src/infra/self-signed-certificate.ts';
 
-describe('createSelfSignedCertificate', () => {
+describe('createCertifiedKey', () => {
   test('makes a certificate for its own key, signed by itself, valid from now on', async () => {
-    const { privateKey, certificate } = await createSelfSignedCertificate({
+    const { privateKey, certificate } = await createCertifiedKey({
+      usage: 'signature',
       commonName: 'Demo identity provider',
       now: new Date('2026-03-01T12:00:00Z'),
       validDays: 365,
@@ -20,7 +21,8 @@ describe('createSelfSignedCertificate', () => {
   });
 
   test('writes dates from 2050 on in their own form', async () => {
-    const { certificate } = await createSelfSignedCertificate({
+    const { certificate } = await createCertifiedKey({
+      usage: 'signature',
       commonName: 'x',
       now: new Date('2049-12-31T00:00:00Z'),
       validDays: 2,
