@@ -23,6 +23,8 @@ export interface Navigation {
   /** Origin of the page whose link or form leads here; null: typed by the person. */
   readonly from?: string | null;
   readonly headers?: Readonly<Record<string, string>>;
+  /** False: the first redirect is not followed; `leadsTo` says where it leads. */
+  readonly follow?: boolean;
 }
 
 export interface BrokerBrowser {
@@ -49,7 +51,11 @@ export function createBrokerBrowser(options: {
   const cookies: HeldCookie[] = [];
   const setCookieLines: string[] = [];
 
-  async function navigate(start: string, init: RequestInit, { from = null, headers = {} }: Navigation): Promise<Visit> {
+  async function navigate(
+    start: string,
+    init: RequestInit,
+    { from = null, headers = {}, follow = true }: Navigation,
+  ): Promise<Visit> {
     let url = start;
     let request = init;
     for (let hop = 0; hop < 20; hop += 1) {
@@ -67,7 +73,7 @@ export function createBrokerBrowser(options: {
       const text = await response.text();
       const location = response.headers.get('location');
       const next = location === null ? null : new URL(location, url).href;
-      const leadsTo = next === null || options.isBroker(next) ? null : next;
+      const leadsTo = next !== null && follow && options.isBroker(next) ? null : next;
       if (next === null || leadsTo !== null) return { url, status: response.status, headers: response.headers, text, leadsTo };
       url = next;
       // Every redirect of the broker turns the request into a GET: 302 and 303 do.
