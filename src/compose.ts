@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createDeliveryWorker } from './delivery/worker.ts';
 import { renderErrorPage } from './http/pages.ts';
+import { scopeOfChange, writePlannedChange } from './http/planned-change.ts';
 import { createRateLimit } from './http/rate-limit.ts';
 import { createHttpServer } from './http/server.ts';
 import type { ExpiringStore } from './infra/expiring-store.ts';
@@ -21,6 +22,10 @@ import { createSweeper } from './login/sweeper.ts';
 import { createSyncContexts } from './login/sync-context.ts';
 import { createTraceStore } from './login/trace-store.ts';
 import { createApplyLogin } from './membership/apply.ts';
+import { createPlans } from './membership/plan.ts';
+import { createSimulate } from './membership/simulate.ts';
+import { createUserLifecycle } from './membership/user-lifecycle.ts';
+import { createExplainWhyNot } from './membership/why-not-store.ts';
 import { createRelyingParty } from './oidc/relying-party.ts';
 import { readEvents } from './outbox/read.ts';
 import { createProvider } from './provider/provider.ts';
@@ -51,7 +56,7 @@ export async function composeBroker(deps: {
   readonly processMetrics?: boolean;
 }): Promise<Broker> {
   const { settings, stores, log, now } = deps;
-  const { db, connections, outbound, sealedBox } = stores;
+  const { db, connections, outbound, sealedBox, licences } = stores;
   const { publicUrl } = settings;
   const metrics = createMetrics({ processMetrics: deps.processMetrics ?? false });
   metrics.watchPool(db);
@@ -59,6 +64,7 @@ export async function composeBroker(deps: {
   const expiring = createExpiringStore({ redis, db, metrics, log, now });
   await stores.instanceKeys.ensure();
   const keys = await stores.instanceKeys.load();
+  await licences.refresh({ announce: true });
 
   const worker = createDeliveryWorker({
     db,
@@ -81,9 +87,26 @@ export async function composeBroker(deps: {
     cookieKeys: settings.secrets.cookieKeys,
     lifetimes: { ...settings.provider, pendingLoginSeconds: settings.login.pendingLoginSeconds },
     sessionLifetimeSeconds: settings.login.sessionLifetimeSeconds,
+    sessionsAllowed: () => licences.refusal() === null,
     log,
     renderError: ({ error, reference }) => renderErrorPage({ error, reference }),
     now,
+  });
+  const changeDeps = { sealedBox, roles: stores.ladder, now };
+  const plans = createPlans({
+    db,
+    ladder: stores.ladder,
+    now,
+    log,
+    writeChange: (tx, change) => writePlannedChange(tx, change, changeDeps),
+    lossThresholdPercent: settings.groupSync.planLossThresholdPercent,
+    settleMilliseconds: contextSeconds * 1_000,
+    waitMilliseconds: (settings.http.requestTimeoutSeconds * 1_000) / 2,
+    onChange({ connectionIds, workspaceIds }) {
+      for (const connectionId of connectionIds) login.forgetConnection(connectionId);
+      for (const workspaceId of workspaceIds) login.forgetCatalogue(workspaceId);
+    },
+    onEvents: worker.wake,
   });
   const traces = createTraceStore({ db });
   const requestsPerMinute = settings.http.loginsPerMinutePerAddress;
@@ -97,6 +120,7 @@ export async function composeBroker(deps: {
     login: {
       provider,
       ...login.routes,
+      otherSignInUrl: settings.licence.otherSignInUrl,
       limits: {
         authorize: createRateLimit({ name: 'login-authorize', requestsPerMinute, redis }),
         start: createRateLimit({ name: 'login-start', requestsPerMinute, redis }),
@@ -106,10 +130,27 @@ export async function composeBroker(deps: {
     api: {
       allowHttp: settings.outbound.allowHttp,
       apiKeys: stores.apiKeys,
+      audit: stores.audit,
+      idempotency: stores.idempotency,
       connections,
+      domains: stores.domains,
+      identities: stores.identities,
+      licences,
       workspaces: stores.workspaces,
       catalogue: stores.catalogue,
+      catalogueChanges: stores.catalogueChanges,
+      syncLists: stores.syncLists,
+      workspaceLifecycle: stores.workspaceLifecycle,
+      users: stores.users,
+      userLifecycle: createUserLifecycle({ db, revokeUser: provider.revokeUser, seatLimit: licences.seatLimit, now }),
+      manualEdits: stores.manualEdits,
+      onEvents: worker.wake,
       members: stores.memberships,
+      plans,
+      planLossThresholdPercent: settings.groupSync.planLossThresholdPercent,
+      scopeOfChange: (change) => scopeOfChange(db, change, changeDeps),
+      simulate: createSimulate({ db, ladder: stores.ladder }),
+      explainWhyNot: createExplainWhyNot({ db, ladder: stores.ladder }),
       endpoints: stores.endpoints,
       clients: stores.clients,
       readEvents: (filter) => readEvents(db, filter),
@@ -127,11 +168,12 @@ export async function composeBroker(deps: {
       const port = await http.listen(settings.http);
       if (settings.delivery.enabled) worker.start();
       sweeper.start();
+      licences.start();
       return port;
     },
     async stop() {
       sweeper.stop();
-      await Promise.all([http.close(), worker.stop()]);
+      await Promise.all([http.close(), plans.stop(), worker.stop(), licences.stop()]);
       redis?.disconnect();
     },
   };
@@ -149,7 +191,7 @@ function composeLogin(deps: {
   readonly now: () => Date;
 }) {
   const { settings, stores, keys, metrics, log, now } = deps;
-  const { db, ladder, connections, outbound, sealedBox } = stores;
+  const { db, ladder, connections, outbound, sealedBox, licences } = stores;
   const { publicUrl, saml } = settings;
   const traces = createTraceStore({ db });
   const pendingLogins = createPendingLoginStore({
@@ -182,6 +224,11 @@ function composeLogin(deps: {
   const loadConnection = async (connectionId: string) => (await contexts.connection(connectionId))?.connection ?? null;
   const startLogin = createLoginStart({
     candidates: connections.candidates,
+    homeRealm: stores.homeRealm,
+    licenceRefusal: licences.refusal,
+    saveTrace: traces.save,
+    log,
+    now,
     loadConnection,
     pendingLogins,
     serviceProvider,
@@ -192,8 +239,9 @@ function composeLogin(deps: {
     contexts,
     serviceProvider,
     relyingParty,
-    applyLogin: createApplyLogin({ db, ladder, now }),
+    applyLogin: createApplyLogin({ db, ladder, seatLimit: licences.seatLimit, now }),
     saveTrace: traces.save,
+    licence: licences,
     onChange: deps.onChange,
     onOutcome: (protocol, outcome) => metrics.countLogin(outcome, protocol),
     log,

@@ -1,14 +1,29 @@
 import { createEndpointStore } from './delivery/endpoint-store.ts';
 import { createApiKeyStore } from './http/api-key-store.ts';
+import { createAuditStore } from './http/audit-store.ts';
+import { createIdempotencyStore } from './http/idempotency-store.ts';
 import { createInstanceKeys } from './infra/instance-keys.ts';
+import { createLicenceReader } from './infra/licence-token.ts';
 import type { Log } from './infra/log.ts';
 import { createOutboundHttp } from './infra/outbound-http.ts';
 import { createDatabase } from './infra/postgres.ts';
 import { createSealedBox } from './infra/sealed-box.ts';
+import { createTxtResolver } from './infra/txt-records.ts';
 import { createConnectionStore } from './login/connection-store.ts';
+import { createDomainStore } from './login/domains.ts';
+import { createHomeRealm } from './login/home-realm.ts';
+import { createLicenceStore } from './login/licence-store.ts';
+import { createIdentityStore } from './login/linking-store.ts';
+import { createSyncListStore, syncListDeparture } from './login/sync-list.ts';
+import { createCatalogueChanges } from './membership/catalogue-changes.ts';
 import { createCatalogueStore } from './membership/catalogue-store.ts';
+import { createManualEdits } from './membership/manual-edit.ts';
+import { createReevaluateMembers } from './membership/reevaluate.ts';
 import { createMembershipStore } from './membership/store.ts';
+import { createUserStore } from './membership/users.ts';
+import { createWorkspaceLifecycle } from './membership/workspace-lifecycle.ts';
 import { createWorkspaceStore } from './membership/workspace-store.ts';
+import { appendEvents } from './outbox/append.ts';
 import { createClientStore } from './provider/client-store.ts';
 import { fetchIdpMetadata, parseIdpMetadata } from './saml/metadata.ts';
 import type { Settings } from './settings/schema.ts';
@@ -22,21 +37,29 @@ export function createStores(deps: {
   readonly log: Log;
   readonly now: () => Date;
 }) {
-  const { settings, databaseUrl, now } = deps;
+  const { settings, databaseUrl, log, now } = deps;
   const { poolSize, statementTimeoutSeconds } = settings.postgres;
   const db = createDatabase({ url: databaseUrl, poolSize, statementTimeoutSeconds });
   const sealedBox = createSealedBox({ keys: settings.secrets.sealingKeys });
   const outbound = createOutboundHttp(settings.outbound);
   const maxBytes = settings.saml.maxMetadataBytes;
   const ladder = settings.groupSync.roles as [string, ...string[]];
+  const catalogue = createCatalogueStore({ db, roles: ladder, now });
+  const reevaluateMembers = createReevaluateMembers({ db, ladder, now });
   return {
     db,
     sealedBox,
     outbound,
     ladder,
     workspaces: createWorkspaceStore({ db, now }),
-    catalogue: createCatalogueStore({ db, roles: ladder, now }),
+    catalogue,
     memberships: createMembershipStore({ db }),
+    reevaluateMembers,
+    catalogueChanges: createCatalogueChanges({ db, catalogue, roles: ladder, reevaluateMembers, now }),
+    manualEdits: createManualEdits({ db, ladder, now }),
+    users: createUserStore({ db }),
+    syncLists: createSyncListStore({ db, now }),
+    workspaceLifecycle: createWorkspaceLifecycle({ db, syncLists: syncListDeparture({ now }), now }),
     connections: createConnectionStore({
       db,
       sealedBox,
@@ -44,8 +67,25 @@ export function createStores(deps: {
       fetchMetadata: (url) => fetchIdpMetadata({ outbound, url, maxBytes }),
       readMetadata: (xml) => parseIdpMetadata(xml, { maxBytes, now: now() }),
     }),
+    domains: createDomainStore({ db, resolveTxt: createTxtResolver(settings.outbound), now }),
+    homeRealm: createHomeRealm({ db }),
+    identities: createIdentityStore({
+      db,
+      entityIdOf: (xml) => parseIdpMetadata(xml, { maxBytes, now: now() }).entityId,
+      now,
+    }),
+    licences: createLicenceStore({
+      db,
+      reader: createLicenceReader(settings.licence),
+      configured: settings.licence,
+      appendEvents,
+      log,
+      now,
+    }),
     clients: createClientStore({ db, sealedBox, now }),
     endpoints: createEndpointStore({ db, sealedBox, now }),
+    audit: createAuditStore({ db, now }),
+    idempotency: createIdempotencyStore({ db, sealedBox, now }),
     apiKeys: createApiKeyStore({ db, now, bootstrapApiKey: settings.secrets.bootstrapApiKey }),
     instanceKeys: createInstanceKeys({ db, sealedBox, now }),
     async close(): Promise<void> {

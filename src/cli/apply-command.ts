@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { BrokerError } from '../domain/broker-error.ts';
 import type { RoleLadder } from '../domain/group-sync.ts';
 import type { Stores } from '../stores.ts';
+import { createCommandAudit } from './audit.ts';
 import { applyDeclaration, type Change } from './declarative-apply.ts';
 import { DeclarationError, type ReadDeclaration, readDeclaration } from './declarative-file.ts';
 
@@ -14,7 +15,7 @@ import { DeclarationError, type ReadDeclaration, readDeclaration } from './decla
 export async function applyFile(
   options: { readonly file: string; readonly dryRun: boolean },
   deps: {
-    readonly stores: Pick<Stores, 'db' | 'sealedBox' | 'connections'> & { readonly ladder: RoleLadder };
+    readonly stores: Pick<Stores, 'db' | 'sealedBox' | 'connections' | 'audit'> & { readonly ladder: RoleLadder };
     readonly env: Readonly<Record<string, string | undefined>>;
     readonly allowHttp: boolean;
     readonly now: () => Date;
@@ -24,15 +25,18 @@ export async function applyFile(
   const { file, dryRun } = options;
   const { stores, env, allowHttp, now } = deps;
   const read = readDeclaration({ text: await textOf(file), fileName: file, folder: dirname(resolve(file)), env, allowHttp });
-  const changes = await applyDeclaration(read.declaration, { ...stores, roles: stores.ladder, now }, { dryRun }).catch(
-    (error: unknown) => {
-      throw placed(error, read, file);
-    },
-  );
+  const { recordDeclared: recordChange } = createCommandAudit({ audit: stores.audit, env });
+  const changes = await applyDeclaration(
+    read.declaration,
+    { ...stores, roles: stores.ladder, now, recordChange },
+    { dryRun },
+  ).catch((error: unknown) => {
+    throw placed(error, read, file);
+  });
   deps.write(reportOf(changes, dryRun));
 }
 
-async function textOf(file: string): Promise<string> {
+export async function textOf(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {
@@ -42,7 +46,7 @@ async function textOf(file: string): Promise<string> {
 }
 
 /** What the database refused, at its place in the file. */
-function placed(error: unknown, { placeOf }: ReadDeclaration, fileName: string): unknown {
+export function placed(error: unknown, { placeOf }: ReadDeclaration, fileName: string): unknown {
   if (!(error instanceof BrokerError) || error.fields.length === 0) return error;
   const problems = error.fields.map((field) => ({ ...field, ...placeOf(field.path) }));
   return new DeclarationError(fileName, problems, { cause: error });
@@ -50,7 +54,7 @@ function placed(error: unknown, { placeOf }: ReadDeclaration, fileName: string):
 
 const words = { created: 'created', changed: 'changed', none: 'no change' } as const;
 
-function reportOf(changes: readonly Change[], dryRun: boolean): string {
+export function reportOf(changes: readonly Change[], dryRun: boolean): string {
   const lines = changes.map(
     ({ subject, action, detail }) => `${subject}: ${words[action]}${detail === undefined ? '' : ` (${detail})`}`,
   );

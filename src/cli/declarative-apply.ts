@@ -4,7 +4,7 @@ import { BrokerError } from '../domain/broker-error.ts';
 import type { RoleLadder } from '../domain/group-sync.ts';
 import { appGroupOf } from '../http/routes/app-groups.ts';
 import { snakeCase } from '../http/snake-case.ts';
-import type { Database } from '../infra/postgres.ts';
+import type { Database, Transaction } from '../infra/postgres.ts';
 import type { ConnectionInput } from '../login/connection-input.ts';
 import { type ConnectionStore, createConnectionStore, type PreparedConnection } from '../login/connection-store.ts';
 import { createCatalogueStore } from '../membership/catalogue-store.ts';
@@ -30,6 +30,8 @@ export interface ApplyDeps {
   /** Fetches and reads metadata. */
   readonly connections: Pick<ConnectionStore, 'prepare' | 'findByName'>;
   readonly now: () => Date;
+  /** Writes the audit log, within the transaction. */
+  readonly recordChange?: (change: Change, tx: Transaction) => Promise<void>;
 }
 
 /**
@@ -47,17 +49,8 @@ export async function applyDeclaration(
   const changes: Change[] = [];
   await deps.db
     .transaction(async (tx) => {
-      const apply = applierOn(tx, deps);
-      for (const [index, workspace] of declaration.workspaces.entries()) {
-        changes.push(...(await at(`workspaces.${index}`, () => apply.workspace(workspace))));
-      }
-      for (const [index, connection] of prepared.entries()) {
-        changes.push(await at(`connections.${index}`, () => apply.connection(connection)));
-      }
-      for (const client of declaration.clients) changes.push(await apply.client(client));
-      for (const [index, endpoint] of declaration.endpoints.entries()) {
-        changes.push(await at(`endpoints.${index}`, () => apply.endpoint(endpoint)));
-      }
+      changes.push(...(await writeDeclaration(tx, declaration, prepared, deps)));
+      for (const change of changes) if (change.action !== 'none') await deps.recordChange?.(change, tx);
       if (dryRun) throw rollBack;
     })
     .catch((error: unknown) => {
@@ -66,10 +59,32 @@ export async function applyDeclaration(
   return changes;
 }
 
+/** Everything that the declaration names, within the caller's transaction. */
+export async function writeDeclaration(
+  tx: Transaction,
+  declaration: Declaration,
+  prepared: readonly PreparedConnection[],
+  deps: ApplyDeps,
+): Promise<readonly Change[]> {
+  const apply = applierOn(tx, deps);
+  const changes: Change[] = [];
+  for (const [index, workspace] of declaration.workspaces.entries()) {
+    changes.push(...(await at(`workspaces.${index}`, () => apply.workspace(workspace))));
+  }
+  for (const [index, connection] of prepared.entries()) {
+    changes.push(await at(`connections.${index}`, () => apply.connection(connection)));
+  }
+  for (const client of declaration.clients) changes.push(await apply.client(client));
+  for (const [index, endpoint] of declaration.endpoints.entries()) {
+    changes.push(await at(`endpoints.${index}`, () => apply.endpoint(endpoint)));
+  }
+  return changes;
+}
+
 const rollBack = new Error('a dry run ends without a commit');
 
 /** Every connection's metadata, with all errors at once. */
-async function prepareConnections(declaration: Declaration, deps: ApplyDeps): Promise<PreparedConnection[]> {
+export async function prepareConnections(declaration: Declaration, deps: ApplyDeps): Promise<PreparedConnection[]> {
   const workspaces = createWorkspaceStore(deps);
   const prepared: PreparedConnection[] = [];
   const refused: BrokerError[] = [];

@@ -1,16 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { Command, InvalidArgumentError } from 'commander';
-import { BrokerError } from '../domain/broker-error.ts';
 import { createLog } from '../infra/log.ts';
 import type { Settings } from '../settings/schema.ts';
 import type { Stores } from '../stores.ts';
+import { addApiKeys } from './api-key-commands.ts';
+import { createCommandAudit } from './audit.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { failureOf } from './failure.ts';
+import { addPlanningCommands } from './planning-commands.ts';
 
 export interface Terminal {
   readonly env: NodeJS.ProcessEnv;
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** Whether `out` is a person's screen; colours need it. */
+  readonly isTerminal?: boolean;
 }
 
 const now = () => new Date();
@@ -38,7 +42,7 @@ function createProgram(terminal: Terminal): Command {
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err })
     .exitOverride()
     .showHelpAfterError('(rollcall --help shows what there is)');
-  for (const add of [addServe, addMigrate, addApply, addKeys, addApiKeys]) add(program, terminal);
+  for (const add of [addServe, addMigrate, addApply, addPlanning, addKeys, addApiKeyCommands, addLicence]) add(program, terminal);
   return program;
 }
 
@@ -89,6 +93,10 @@ ${examples('rollcall apply -f rollcall.yaml', 'rollcall apply -f rollcall.yaml -
     });
 }
 
+function addPlanning(program: Command, terminal: Terminal): void {
+  addPlanningCommands(program, { terminal, withStores: (command) => withStores(terminal, command), examples, now });
+}
+
 function addKeys(program: Command, { out }: Terminal): void {
   const keys = program.command('keys').description('Keys for the settings.');
   keys
@@ -104,55 +112,61 @@ function addKeys(program: Command, { out }: Terminal): void {
     });
 }
 
-function addApiKeys(program: Command, terminal: Terminal): void {
-  const apiKeys = program.command('api-keys').description('Keys of the REST API.');
-  apiKeys
-    .command('create')
-    .description('Make an API key and print it, this once.')
-    .requiredOption('--name <name>', 'what it is for')
-    .option('--workspace <slug or id>', 'only for this workspace; the whole instance unless given')
-    .option('--read-only', 'may read, and change nothing')
-    .option('--expires-in-days <days>', 'valid for so long; for ever unless given', days)
-    .addHelpText(
-      'after',
-      examples('rollcall api-keys create --name ci', 'rollcall api-keys create --name acme --workspace acme --read-only'),
-    )
-    .action((options: { name: string; workspace?: string; readOnly?: boolean; expiresInDays?: number }) =>
-      withStores(terminal, async ({ stores }) => {
-        const { keyId, key } = await stores.apiKeys.create({
-          name: options.name,
-          workspaceId: await workspaceIdOf(stores, options.workspace),
-          readOnly: options.readOnly ?? false,
-          expiresAt: options.expiresInDays === undefined ? null : new Date(now().getTime() + options.expiresInDays * 86_400_000),
-        });
-        // The key alone on standard output, so that it can be piped into a store of secrets.
-        terminal.err(`API key ${keyId}, shown this once:\n`);
-        terminal.out(`${key}\n`);
-      }),
-    );
-  apiKeys
-    .command('revoke')
-    .description('Make an API key worth nothing, at once.')
-    .argument('<id>', 'as "api-keys create" told it')
-    .action((keyId: string) =>
-      withStores(terminal, async ({ stores }) => {
-        if (!(await stores.apiKeys.revoke(keyId))) throw new BrokerError('not_found', `there is no valid API key ${keyId}`);
-        terminal.out(`API key ${keyId} is revoked.\n`);
-      }),
-    );
+function addApiKeyCommands(program: Command, terminal: Terminal): void {
+  addApiKeys(program, { terminal, withStores: (command) => withStores(terminal, command), examples, now });
 }
 
-async function workspaceIdOf(stores: Stores, reference: string | undefined): Promise<string | null> {
-  if (reference === undefined) return null;
-  const workspace = await stores.workspaces.find(reference);
-  if (!workspace) throw new BrokerError('not_found', `there is no workspace ${reference}`);
-  return workspace.workspaceId;
+function addLicence(program: Command, terminal: Terminal): void {
+  const licence = program.command('licence').description('The licence: who may sign in, and how many.');
+  licence
+    .command('show')
+    .description('Show the licence in force, where it comes from and how many seats are taken.')
+    .addHelpText('after', examples('rollcall licence show'))
+    .action(() => withStores(terminal, async ({ stores }) => (await licenceCommands()).show(stores.licences, terminal.out)));
+  licence
+    .command('set')
+    .description('Check a licence and put it in force, on every replica within two seconds. It wins over the settings.')
+    .argument('<file>', 'file that holds the licence; - reads standard input')
+    .addHelpText('after', examples('rollcall licence set licence.jws', 'rollcall licence set - < licence.jws'))
+    .action((file: string) =>
+      withStores(terminal, async ({ stores, audit }) => {
+        await (await licenceCommands()).set(stores.licences, file, terminal.out);
+        await audit.record({ action: 'rollcall licence set', resource: 'licence', after: stores.licences.view() });
+      }),
+    );
+  licence
+    .command('unset')
+    .description('Take back the licence that was set, so that the one of the settings is in force again.')
+    .addHelpText('after', examples('rollcall licence unset'))
+    .action(() =>
+      withStores(terminal, async ({ stores, audit }) => {
+        await (await licenceCommands()).unset(stores.licences, terminal.out);
+        await audit.record({ action: 'rollcall licence unset', resource: 'licence', after: stores.licences.view() });
+      }),
+    );
+  licence
+    .command('verify')
+    .description('Check a licence against the configured keys, and change nothing. Needs no database.')
+    .argument('<file>', 'file that holds the licence; - reads standard input')
+    .addHelpText('after', examples('rollcall licence verify licence.jws'))
+    .action(async (file: string) => {
+      const { configFolder } = await import('../main.ts');
+      const { loadSettings } = await import('../settings/load.ts');
+      const { publicKeys } = loadSettings({ env: terminal.env, folder: configFolder }).licence;
+      await (await licenceCommands()).verify(publicKeys, file, { now, write: terminal.out });
+    });
 }
+
+const licenceCommands = () => import('./licence-commands.ts');
 
 /** Reads the settings, opens what they name (the schema is brought up to date), runs the command and closes all. */
 async function withStores(
   { env, err }: Terminal,
-  command: (opened: { readonly stores: Stores; readonly settings: Settings }) => Promise<void>,
+  command: (opened: {
+    readonly stores: Stores;
+    readonly settings: Settings;
+    readonly audit: ReturnType<typeof createCommandAudit>;
+  }) => Promise<void>,
 ): Promise<void> {
   const { configFolder, openStores } = await import('../main.ts');
   const { loadSettings } = await import('../settings/load.ts');
@@ -161,7 +175,8 @@ async function withStores(
   const log = createLog({ level: settings.log.level === 'silent' ? 'silent' : 'warn', destination: { write: err } });
   const opened = await openStores({ settings, log, now });
   try {
-    await command({ stores: opened.stores, settings });
+    const audit = createCommandAudit({ audit: opened.stores.audit, env });
+    await command({ stores: opened.stores, settings, audit });
   } finally {
     await opened.close();
   }
@@ -170,11 +185,6 @@ async function withStores(
 function keyId(value: string): string {
   if (/^[A-Za-z0-9_-]{1,32}$/.test(value)) return value;
   throw new InvalidArgumentError('give 1 to 32 letters, digits, "_" or "-"');
-}
-
-function days(value: string): number {
-  if (/^[1-9][0-9]{0,4}$/.test(value)) return Number(value);
-  throw new InvalidArgumentError('give a whole number of days, at least 1');
 }
 
 function examples(...lines: string[]): string {

@@ -21,6 +21,8 @@ export interface SecretBox {
   open(sealed: string, context: string): string;
 }
 
+export type EndpointCheck = (endpoint: Endpoint) => void;
+
 /** How long a replaced secret still signs beside the new one. */
 const secretOverlapMilliseconds = 24 * 60 * 60 * 1_000;
 
@@ -66,10 +68,20 @@ export function createEndpointStore(deps: { readonly db: Database; readonly seal
 
   /**
    * While an endpoint is disabled its waiting deliveries rest and no new ones are made for it; enabled again, it goes on with them.
+   * @param check gets the endpoint as it is, locked; throws what forbids the change
    * @throws BrokerError `not_found`, `conflict`
    */
-  async function update(endpointId: string, patch: EndpointPatch): Promise<Endpoint> {
-    return refuseTakenUrl(() => write(db, endpointId, columnsOf(patch)));
+  async function update(endpointId: string, patch: EndpointPatch, check?: EndpointCheck): Promise<Endpoint> {
+    return refuseTakenUrl(() => checkedWrite(endpointId, columnsOf(patch), check));
+  }
+
+  async function checkedWrite(endpointId: string, columns: object, check: EndpointCheck | undefined): Promise<Endpoint> {
+    if (check === undefined) return write(db, endpointId, columns);
+    return db.transaction(async (tx) => {
+      const rows: ShownRow[] = await tx('endpoints').where(present(endpointId)).forUpdate().select(shownColumns);
+      check(found(rows[0]));
+      return write(tx, endpointId, columns);
+    });
   }
 
   async function write(connection: Database, endpointId: string, columns: object): Promise<Endpoint> {
@@ -84,8 +96,9 @@ export function createEndpointStore(deps: { readonly db: Database; readonly seal
    * Its deliveries stay to be read, waiting ones are not sent any more; its secrets are erased and its address is free again.
    * @throws BrokerError `not_found`
    */
-  async function remove(endpointId: string): Promise<void> {
-    await write(db, endpointId, { enabled: false, disabled_reason: 'request', sealed_secrets: '[]', deleted_at: now() });
+  async function remove(endpointId: string, check?: EndpointCheck): Promise<void> {
+    const gone = { enabled: false, disabled_reason: 'request', sealed_secrets: '[]', deleted_at: now() };
+    await checkedWrite(endpointId, gone, check);
   }
 
   /**

@@ -85,6 +85,18 @@ export const errorFaces = {
     title: 'The request conflicts with what is stored',
     advice: 'Read the current state and try again.',
   },
+  precondition_failed: {
+    status: 412,
+    oauth: 'server_error',
+    title: 'It was changed since you read it',
+    advice: 'Read it again, and send your change with the new ETag in "If-Match".',
+  },
+  idempotency_key_reused: {
+    status: 422,
+    oauth: 'invalid_request',
+    title: 'This Idempotency-Key belongs to another request',
+    advice: 'Give each request a key of its own; repeat a key only with the very same request.',
+  },
   rate_limited: {
     status: 429,
     oauth: 'temporarily_unavailable',

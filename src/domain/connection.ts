@@ -10,8 +10,16 @@ export interface Connection {
   readonly groupSync: GroupSyncSettings;
   /** R31: off refuses users that are not known yet. */
   readonly justInTimeProvisioning: boolean;
+  /** R33: whether a first login may belong to a known person, by e-mail address. `none`: connection and subject alone say who it is. */
+  readonly linking: 'none' | 'verified-email';
   /** Grows by one with each change of the row or of its sync list. */
   readonly version: number;
+}
+
+/** An e-mail domain that a connection speaks for (R33). `verified`: it is this connection's own, so its IdP vouches for the addresses. */
+export interface AllowedDomain {
+  readonly domain: string;
+  readonly verified: boolean;
 }
 
 export interface SamlSettings {

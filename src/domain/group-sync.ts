@@ -58,3 +58,19 @@ export interface GroupSyncSettings {
   /** R30. */
   readonly keepLastAdmin: boolean;
 }
+
+/** What one workspace overrides of an instance-level connection's settings, each field by itself; null inherits (R8, R9). */
+export interface SyncOverrides {
+  readonly claimName: string | null;
+  readonly mapping: GroupMapping | null;
+}
+
+/** The settings in force for a workspace: inherited ones and its overrides. */
+export function settingsInForce(inherited: GroupSyncSettings, { claimName, mapping }: SyncOverrides): GroupSyncSettings {
+  if (claimName === null && mapping === null) return inherited;
+  return {
+    ...inherited,
+    groupClaim: claimName === null ? inherited.groupClaim : { ...inherited.groupClaim, name: claimName },
+    mapping: mapping ?? inherited.mapping,
+  };
+}

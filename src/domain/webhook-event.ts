@@ -1,7 +1,14 @@
+import type { LicenceSource, LicenceStatus } from './licence.ts';
 import type { GroupRef } from './membership.ts';
 
 /** What the app is told. Envelope after Standard Webhooks: `{ type, timestamp, data }`, data in snake_case. */
-export type WebhookEvent = UserEvent | MembershipEvent | SyncHeldEvent;
+export type WebhookEvent =
+  | UserEvent
+  | UserDeletedEvent
+  | MembershipEvent
+  | SyncHeldEvent
+  | LicenceChangedEvent
+  | LicenceLimitEvent;
 
 interface Envelope<Type extends string, Data> {
   readonly type: Type;
@@ -23,6 +30,12 @@ export interface UserData {
   };
 }
 export type UserEvent = Envelope<'user.created' | 'user.updated' | 'user.archived' | 'user.restored', UserData>;
+
+/** Nothing but the id: the person is forgotten. */
+export interface UserDeletedData {
+  readonly user: { readonly id: string };
+}
+export type UserDeletedEvent = Envelope<'user.deleted', UserDeletedData>;
 
 export interface MembershipState {
   readonly role: string;
@@ -56,6 +69,25 @@ export interface SyncHeldData {
   readonly cause: MembershipData['cause'];
 }
 export type SyncHeldEvent = Envelope<'sync.held', SyncHeldData>;
+
+export interface LicenceData {
+  readonly licence: {
+    readonly status: LicenceStatus;
+    readonly source: LicenceSource | null;
+    readonly id: string | null;
+    readonly holder: string | null;
+    readonly expires_at: string | null;
+    readonly features: readonly string[];
+    readonly max_users: number | null;
+  };
+}
+export type LicenceChangedEvent = Envelope<'licence.changed', LicenceData>;
+
+export interface LicenceLimitData {
+  readonly max_users: number;
+  readonly active_users: number;
+}
+export type LicenceLimitEvent = Envelope<'licence.limit_reached', LicenceLimitData>;
 
 /** `{ id, name }` of each group, in name order (code points), as the app sees them. */
 export function groupsForApp(groups: readonly GroupRef[]): MembershipState['groups'] {

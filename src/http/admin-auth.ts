@@ -9,7 +9,12 @@ const holders = new WeakMap<Request, ApiKeyHolder>();
  * Demands a valid API key (RFC 6750 2.1), and one that may write where the method writes.
  * @throws (through Express) BrokerError `unauthorized`, `forbidden`
  */
-export function createAdminAuth({ find }: { readonly find: (key: string) => Promise<ApiKeyHolder | null> }): RequestHandler {
+export function createAdminAuth(deps: {
+  readonly find: (key: string) => Promise<ApiKeyHolder | null>;
+  /** Requests that change nothing, whatever their method. */
+  readonly isRead?: (req: Request) => boolean;
+}): RequestHandler {
+  const { find, isRead = () => false } = deps;
   return async (req, res, next) => {
     const key = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(req.headers.authorization ?? '')?.[1];
     const holder = key === undefined ? null : await find(key);
@@ -19,7 +24,7 @@ export function createAdminAuth({ find }: { readonly find: (key: string) => Prom
     }
     holders.set(req, holder);
     noteFacts(res, { apiKeyId: holder.keyId });
-    if (holder.readOnly && req.method !== 'GET' && req.method !== 'HEAD') {
+    if (holder.readOnly && req.method !== 'GET' && req.method !== 'HEAD' && !isRead(req)) {
       throw new BrokerError('forbidden', 'the API key may read only', { reason: 'key_read_only' });
     }
     next();

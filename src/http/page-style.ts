@@ -33,6 +33,13 @@ p { margin: 0 0 1.25rem; color: var(--quiet); text-wrap: pretty; }
 .button:hover { filter: brightness(1.08); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; }
 form { margin: 0; }
+label { display: block; margin-bottom: .35rem; font-weight: 600; }
+input[type="email"] {
+  display: block; width: 100%; margin-bottom: .8rem; padding: .75rem .9rem; border: 1px solid var(--line); border-radius: .7rem;
+  background: var(--ground); color: var(--ink); font: inherit;
+}
+.notice { margin-bottom: .8rem; color: var(--alarm); }
+p a { color: var(--accent); font-weight: 600; }
 main > :last-child, form > :last-child { margin-bottom: 0; }
 ul { list-style: none; margin: 1.5rem 0 0; padding: 0; display: grid; gap: .6rem; }
 li a {

@@ -10,40 +10,67 @@ export function sendPage(res: Response, status: number, page: string): void {
 
 /**
  * What happened and what to do next, in the error table's words, with the reference that finds the trace and the log's lines.
- * @param page `back`: address that returns to the app, where one is waiting
+ * @param page `back`: address that returns to the app, where one is waiting; `otherSignInUrl`: where people can sign in otherwise (R35)
  */
 export function renderErrorPage(page: {
   readonly error: BrokerError;
   readonly reference: string;
   readonly back?: string;
+  readonly otherSignInUrl?: string | null;
 }): string {
+  const { otherSignInUrl = null } = page;
   const { title, advice } = page.error.face;
   return renderPage(
     title,
     html`${mark('alarm', html`<path d="M24 13.5v13M24 33.2v.3"/>`)}
 <h1>${title}</h1>
 <p>${advice}</p>
+${otherSignInUrl === null ? null : html`<p><a href="${otherSignInUrl}">Sign in another way</a></p>`}
 ${page.back === undefined ? null : html`<a class="button" href="${page.back}">Back to the application</a>`}
 <dl class="reference"><dt>Reference</dt><dd>${page.reference}</dd></dl>`,
   );
 }
 
-/** @param connections in the order in which they are offered */
+const notices = {
+  email_unreadable: 'This is no e-mail address. Please check it.',
+  email_domain_unknown: 'No way to sign in is set up for this e-mail domain. Check the address, or ask your administrator.',
+} as const;
+
+/** @param page `connections`: in the order in which they are offered; `asksForEmail`: an address can lead on, by its domain */
 export function renderChooserPage(page: {
   readonly interactionUid: string;
   readonly connections: readonly { readonly connectionId: string; readonly displayName: string }[];
+  readonly asksForEmail?: boolean;
+  readonly notice?: keyof typeof notices | null;
+  /** As typed. */
+  readonly email?: string;
 }): string {
-  const choices = page.connections.map(
+  const { interactionUid, connections, asksForEmail = false, notice = null, email = '' } = page;
+  const choices = connections.map(
     ({ connectionId, displayName }) => html`
-<li><a href="/interaction/${page.interactionUid}?connection=${connectionId}">${displayName}${arrow}</a></li>`,
+<li><a href="/interaction/${interactionUid}?connection=${connectionId}">${displayName}${arrow}</a></li>`,
   );
+  const byEmail = html`
+<form method="post" action="/interaction/${interactionUid}">
+<label for="email">Your e-mail address at work</label>
+<input id="email" name="email" type="email" autocomplete="email" required maxlength="320" value="${email}"${notice === null ? null : html` aria-invalid="true" aria-describedby="notice"`}>
+${notice === null ? null : html`<p id="notice" class="notice" role="alert">${notices[notice]}</p>`}
+<button class="button">Continue</button>
+</form>`;
+  const lead =
+    connections.length > 0 ? 'Pick the identity provider of your organisation.' : 'Your address leads to your organisation.';
   return renderPage(
     'Choose how to sign in',
     html`${mark('', html`<path d="M16 24.5l5.5 5.5L33 18.5"/>`)}
 <h1>Choose how to sign in</h1>
-<p>Pick the identity provider of your organisation.</p>
-<ul>${choices}
-</ul>`,
+<p>${lead}</p>
+${asksForEmail ? byEmail : null}
+${
+  connections.length === 0
+    ? null
+    : html`<ul>${choices}
+</ul>`
+}`,
   );
 }
 

@@ -24,7 +24,7 @@ export interface HttpServerDeps {
   /** The OpenID Provider, mounted at /oidc; it reads its own bodies and shows its own errors. */
   readonly oidcHandler: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
   readonly login: Omit<LoginRouteDeps, 'publicUrl' | 'maxFormBytes' | 'cookies'>;
-  readonly api: Omit<ApiDeps, 'publicUrl' | 'maxJsonBytes' | 'log'>;
+  readonly api: Omit<ApiDeps, 'publicUrl' | 'maxJsonBytes' | 'log' | 'now'>;
   readonly checkDatabase: HealthDeps['checkDatabase'];
   readonly metrics: Pick<Metrics, 'text' | 'contentType' | 'observeHttpRequest'>;
 }
@@ -57,7 +57,7 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   });
   const cookies = createLoginCookies({ publicUrl, lifetimeSeconds: deps.pendingLoginSeconds });
   app.use(createLoginRoutes({ ...deps.login, publicUrl, maxFormBytes: settings.maxFormBytes, cookies }));
-  app.use('/v1', createApiRoutes({ ...deps.api, publicUrl, maxJsonBytes: settings.maxJsonBytes, log }));
+  app.use('/v1', createApiRoutes({ ...deps.api, publicUrl, maxJsonBytes: settings.maxJsonBytes, log, now }));
   app.use(createHealthRoutes({ checkDatabase: deps.checkDatabase, metrics, isDraining: () => draining }));
   app.use(unknownPath);
   app.use(createErrorHandler({ log, show: showPage }));

@@ -9,6 +9,7 @@ import type { WorkspaceSync } from '../membership/decision.ts';
 import type { LoginTraceRow } from '../membership/login-store.ts';
 import type { RelyingParty } from '../oidc/relying-party.ts';
 import type { ServiceProvider } from '../saml/service-provider.ts';
+import { checkEmailDomain, linkByEmailOf, refusedIdentity } from './linking.ts';
 import type { PendingLogin, PendingLoginStore } from './pending-login-store.ts';
 import { type ConnectionContext, isStorable, type SyncContexts } from './sync-context.ts';
 import { type PassedCheck, refusedTrace, traceDetail } from './trace.ts';
@@ -50,6 +51,8 @@ export function createLoginCompletion(deps: {
   readonly relyingParty: RelyingParty;
   readonly applyLogin: (login: LoginSync) => Promise<SyncResult>;
   readonly saveTrace: (trace: LoginTraceRow) => Promise<void>;
+  /** R35, R36. */
+  readonly licence: { refusal(): BrokerError | null; announceLimit(): Promise<void> };
   readonly onChange: () => void;
   readonly onOutcome: (protocol: 'saml' | 'oidc', outcome: 'signed_in' | BrokerErrorCode) => void;
   readonly log: Log;
@@ -91,6 +94,7 @@ export function createLoginCompletion(deps: {
     const loginId = uniqueId(now());
     const { connectionId, pendingId } = answer;
     let pending: PendingLogin | null = null;
+    let identity: FederatedIdentity | null = null;
     try {
       pending = await pendingLogins.peek(pendingId, connectionId, answer.browserToken);
       const context = await contexts.connection(connectionId);
@@ -101,8 +105,11 @@ export function createLoginCompletion(deps: {
       const claimNames = targets.flatMap(({ groupSync }) => (groupSync.enabled ? [groupSync.groupClaim.name] : []));
       const verified = await verify(connection, pending, [...new Set(claimNames)]);
       const { checks, notes = [] } = verified;
-      const identity = storable(verified.identity);
+      identity = storable(verified.identity);
+      const unlicensed = deps.licence.refusal();
+      if (unlicensed) throw unlicensed;
       await pendingLogins.consume(pendingId);
+      checkEmailDomain(connection.allowedDomains, identity.profile);
 
       const result = await syncOnce(connection, identity, targets, (workspaces) => ({
         loginId,
@@ -122,14 +129,15 @@ export function createLoginCompletion(deps: {
     } catch (thrown) {
       const error = refusalFrom(thrown);
       deps.onOutcome(protocol, error.code);
-      await recordRefusal({ loginId, connectionId, traced: thrown instanceof SyncRefusal }, error, pending);
+      const login = { loginId, connectionId, traced: thrown instanceof SyncRefusal, identity };
+      await recordRefusal(login, error, pending);
       return { kind: 'refused', error, loginId, interactionUid: pending?.interactionUid ?? null };
     }
   }
 
   /** Maps and applies; once more if the catalogue moved between the two. */
   async function syncOnce(
-    connection: Connection,
+    connection: ConnectionContext['connection'],
     identity: FederatedIdentity,
     targets: ConnectionContext['targets'],
     trace: (workspaces: readonly WorkspaceSync[]) => { loginId: string; detail: object },
@@ -144,6 +152,7 @@ export function createLoginCompletion(deps: {
         loginId,
         connectionId,
         justInTimeProvisioning,
+        link: linkByEmailOf(connection, connection.allowedDomains, identity.profile),
         identity,
         workspaces,
         lastGroups,
@@ -157,7 +166,7 @@ export function createLoginCompletion(deps: {
   }
 
   async function recordRefusal(
-    login: { loginId: string; connectionId: string; traced: boolean },
+    login: { loginId: string; connectionId: string; traced: boolean; identity: FederatedIdentity | null },
     error: BrokerError,
     pending: PendingLogin | null,
   ): Promise<void> {
@@ -169,7 +178,10 @@ export function createLoginCompletion(deps: {
     if (!pending) return;
     try {
       await pendingLogins.saveOutcome(pending.interactionUid, { kind: 'refused', code, reason: reason ?? null, loginId });
-      if (!login.traced) await deps.saveTrace(refusedTrace({ loginId, connectionId }, error, now()));
+      if (!login.traced) {
+        await deps.saveTrace(refusedTrace({ loginId, connectionId }, error, now(), refusedIdentity(error, login.identity)));
+      }
+      if (code === 'licence_limit_reached') await deps.licence.announceLimit();
     } catch (failure) {
       // The person still gets the page, and the log line above has the reference.
       deps.log.warn({ loginId, err: failure }, 'the trace of a refused login could not be stored');

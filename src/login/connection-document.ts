@@ -15,6 +15,7 @@ export function connectionDocument(connection: StoredConnection) {
     enabled: connection.enabled,
     is_default: connection.isDefault,
     just_in_time_provisioning: connection.justInTimeProvisioning,
+    linking: connection.linking,
     protocol: connection.protocol.type === 'saml' ? samlDocument(connection.protocol) : oidcDocument(connection.protocol),
     group_sync: {
       enabled: groupSync.enabled,

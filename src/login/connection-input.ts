@@ -67,18 +67,25 @@ const oidcInput = z.strictObject({
   clock_skew_seconds: clockSkewSeconds,
 });
 
+/** For the API's description: text is taken here too. */
+function textForm(description: string) {
+  return { description, 'x-text-form': true };
+}
+
 /** R15: text form or list; the text's errors carry line and column. */
-const rules = z.preprocess((value, context) => {
-  if (typeof value !== 'string') return value;
-  try {
-    return parseMappingText(value);
-  } catch (error) {
-    if (!(error instanceof BrokerError)) throw error;
-    const problems = error.fields.length > 0 ? error.fields.map(({ message }) => message) : [error.message];
-    for (const message of problems) context.issues.push({ code: 'custom', input: value, message });
-    return z.NEVER;
-  }
-}, mappingRulesSchema);
+const rules = z
+  .preprocess((value, context) => {
+    if (typeof value !== 'string') return value;
+    try {
+      return parseMappingText(value);
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      const problems = error.fields.length > 0 ? error.fields.map(({ message }) => message) : [error.message];
+      for (const message of problems) context.issues.push({ code: 'custom', input: value, message });
+      return z.NEVER;
+    }
+  }, mappingRulesSchema)
+  .meta(textForm('`A -> b, C -> d`, or a list.'));
 
 /** `"A -> b, C -> d"`, or `{ "rules": [ … ] or text, "one_to_one": true }`. */
 export const mappingInput = z
@@ -86,17 +93,20 @@ export const mappingInput = z
     (value) => (typeof value === 'string' ? { rules: value } : value),
     z.strictObject({ rules: rules.prefault([]), one_to_one: z.boolean().default(true) }),
   )
+  .meta(textForm('The rules as text, or with their options.'))
   .transform((mapping) => ({ rules: mapping.rules, oneToOne: mapping.one_to_one }));
 
-const groupClaimInput = z.preprocess(
-  (value) => (typeof value === 'string' ? { name: value } : value),
-  z.strictObject({
-    name: name.default('groups'),
-    delimiter: z.string().min(1).max(10).nullable().default(null),
-    name_property: name.nullable().default(null),
-    truncation_limit: z.int().positive().nullable().default(null),
-  }),
-);
+const groupClaimInput = z
+  .preprocess(
+    (value) => (typeof value === 'string' ? { name: value } : value),
+    z.strictObject({
+      name: name.default('groups'),
+      delimiter: z.string().min(1).max(10).nullable().default(null),
+      name_property: name.nullable().default(null),
+      truncation_limit: z.int().positive().nullable().default(null),
+    }),
+  )
+  .meta(textForm('The name alone, or with its options.'));
 
 const groupSyncInput = z.strictObject({
   /** R12: off by default. */
@@ -128,6 +138,8 @@ export const connectionInputSchema = z
     enabled: z.boolean().default(true),
     is_default: z.boolean().default(false),
     just_in_time_provisioning: z.boolean().default(true),
+    /** R33: for connections with allowed e-mail domains. */
+    linking: z.enum(['none', 'verified-email']).default('none'),
     protocol: z.discriminatedUnion('type', [samlInput, oidcInput], { error: 'give "type": "saml" or "type": "oidc"' }),
     group_sync: groupSyncInput.prefault({}),
     /** Workspaces that an instance-level connection serves. */
@@ -147,7 +159,7 @@ export const connectionInputSchema = z
   });
 
 export type ConnectionInput = z.output<typeof connectionInputSchema>;
-export { label as displayNameSchema };
+export { label as displayNameSchema, name as claimNameSchema };
 
 /** The group sync settings of an input, as the domain names them. */
 export function groupSyncOf({ group_sync: input }: ConnectionInput): GroupSyncSettings {

@@ -1,5 +1,5 @@
-import type { Connection, OidcSettings, SamlSettings, SyncTarget } from '../domain/connection.ts';
-import type { GroupMapping, GroupSyncSettings } from '../domain/group-sync.ts';
+import type { AllowedDomain, Connection, OidcSettings, SamlSettings, SyncTarget } from '../domain/connection.ts';
+import { type GroupMapping, type GroupSyncSettings, settingsInForce } from '../domain/group-sync.ts';
 
 /** A connection with what only its administration needs. */
 export interface StoredConnection extends Connection {
@@ -21,7 +21,10 @@ export interface SyncListEntry {
   readonly mapping: GroupMapping | null;
 }
 
-export type ConnectionForLogin = Connection & { readonly targets: readonly SyncTarget[] };
+export type ConnectionForLogin = Connection & {
+  readonly targets: readonly SyncTarget[];
+  readonly allowedDomains: readonly AllowedDomain[];
+};
 
 export interface ConnectionRow {
   readonly connection_id: string;
@@ -31,6 +34,7 @@ export interface ConnectionRow {
   readonly protocol: SamlSettings | OidcSettings;
   readonly group_sync: GroupSyncSettings;
   readonly just_in_time_provisioning: boolean;
+  readonly linking: Connection['linking'];
   readonly is_default: boolean;
   readonly version: string | number;
   readonly created_at: Date;
@@ -45,6 +49,7 @@ export interface StoredConnectionRow extends ConnectionRow {
 export interface LoginConnectionRow extends ConnectionRow {
   readonly workspace_active: boolean;
   readonly targets: readonly SyncListEntry[];
+  readonly allowed_domains: readonly AllowedDomain[];
 }
 
 /** `WHERE`, order and limit follow. Index: connections_pkey, connection_workspaces_by_connection. */
@@ -74,7 +79,9 @@ export const selectConnectionForLogin = `
       FROM connection_workspaces s
       WHERE c.workspace_id IS NULL AND s.connection_id = c.connection_id AND s.enabled
     ) t JOIN workspaces tw ON tw.workspace_id = t.workspace_id AND tw.status = 'active'
-    WHERE (c.group_sync->>'enabled')::boolean OR t.is_default) AS targets
+    WHERE (c.group_sync->>'enabled')::boolean OR t.is_default) AS targets, (
+    SELECT coalesce(json_agg(json_build_object('domain', d.domain, 'verified', d.status = 'verified') ORDER BY d.domain), '[]')
+    FROM connection_domains d WHERE d.connection_id = c.connection_id AND d.status <> 'pending') AS allowed_domains
   FROM connections c LEFT JOIN workspaces own ON own.workspace_id = c.workspace_id
   WHERE c.connection_id = ?`;
 
@@ -95,22 +102,13 @@ export function connectionForLoginOf(row: LoginConnectionRow): ConnectionForLogi
   return {
     ...connection,
     enabled: row.enabled && row.workspace_active,
+    allowedDomains: row.allowed_domains,
     targets: row.targets.map((entry) => ({
       workspaceId: entry.workspaceId,
       workspaceSlug: entry.workspaceSlug,
       isDefault: entry.isDefault,
-      groupSync: inForce(connection.groupSync, entry),
+      groupSync: settingsInForce(connection.groupSync, entry),
     })),
-  };
-}
-
-/** R9: each field is overridden or inherited by itself. */
-function inForce(inherited: GroupSyncSettings, { claimName, mapping }: SyncListEntry): GroupSyncSettings {
-  if (claimName === null && mapping === null) return inherited;
-  return {
-    ...inherited,
-    groupClaim: claimName === null ? inherited.groupClaim : { ...inherited.groupClaim, name: claimName },
-    mapping: mapping ?? inherited.mapping,
   };
 }
 
@@ -123,6 +121,7 @@ function connectionOf(row: ConnectionRow): Connection {
     protocol: row.protocol,
     groupSync: row.group_sync,
     justInTimeProvisioning: row.just_in_time_provisioning,
+    linking: row.linking,
     version: Number(row.version),
   };
 }

@@ -28,6 +28,7 @@ import {
   resolveWorkspaces,
   writeSyncList,
 } from './connection-writes.ts';
+import { checkRemovals } from './sync-list-rows.ts';
 
 export interface ConnectionStoreDeps {
   /** A transaction makes every write part of it. */
@@ -139,6 +140,7 @@ export function createConnectionStore({ db, sealedBox, now, fetchMetadata, readM
           .where({ connection_id: connectionId })
           .update({ ...columns, version: stored.version + 1, updated_at: now() });
         if (changed.includes('sync_list')) {
+          await checkRemovals(tx, stored, places.list);
           await tx('connection_workspaces').where({ connection_id: connectionId }).delete();
           await writeSyncList(tx, connectionId, places.list, now());
         }

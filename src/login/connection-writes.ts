@@ -119,6 +119,7 @@ export function columnsOf(input: ConnectionInput, protocol: SamlSettings | OidcS
     enabled: input.enabled,
     is_default: input.is_default,
     just_in_time_provisioning: input.just_in_time_provisioning,
+    linking: input.linking,
     protocol: JSON.stringify(protocol),
     group_sync: JSON.stringify(groupSyncOf(input)),
   };
@@ -136,6 +137,7 @@ export function changedFields(
     ['enabled', stored.enabled, columns.enabled],
     ['is_default', stored.isDefault, columns.is_default],
     ['just_in_time_provisioning', stored.justInTimeProvisioning, columns.just_in_time_provisioning],
+    ['linking', stored.linking, columns.linking],
     ['protocol', stored.protocol, JSON.parse(columns.protocol)],
     ['group_sync', stored.groupSync, JSON.parse(columns.group_sync)],
     ['sync_list', byWorkspace(storedList), byWorkspace(list)],

@@ -1,9 +1,14 @@
 import { BrokerError } from '../domain/broker-error.ts';
 import type { Connection } from '../domain/connection.ts';
+import type { Log } from '../infra/log.ts';
+import { uniqueId } from '../infra/unique-id.ts';
+import type { LoginTraceRow } from '../membership/login-store.ts';
 import type { RelyingParty } from '../oidc/relying-party.ts';
 import type { ServiceProvider } from '../saml/service-provider.ts';
-import type { ConnectionChoice } from './connection-candidates.ts';
+import type { ConnectionChoice, LoginHints } from './connection-candidates.ts';
+import { type Choice, chooseConnections, type HomeRealm } from './home-realm.ts';
 import type { Expectation, PendingLoginStore } from './pending-login-store.ts';
+import { refusedTrace } from './trace.ts';
 
 export interface LoginRequest {
   readonly interactionUid: string;
@@ -11,6 +16,8 @@ export interface LoginRequest {
   readonly workspace?: string | undefined;
   readonly connection?: string | undefined;
   readonly loginHint?: string | undefined;
+  /** E-mail address as typed on the chooser page. */
+  readonly email?: string | undefined;
   /** The app asked that the IdP see the person anew, whatever session it has (OIDC Core 3.1.2.1, `prompt=login`, `max_age=0`). */
   readonly reauthenticate?: boolean;
 }
@@ -24,7 +31,15 @@ export type LoginStep =
       readonly fields: Readonly<Record<string, string>>;
       readonly cookie: LoginCookie;
     }
-  | { readonly kind: 'choose'; readonly connections: readonly ConnectionChoice[] };
+  | {
+      readonly kind: 'choose';
+      readonly connections: readonly ConnectionChoice[];
+      /** Whether an e-mail address can lead on. */
+      readonly asksForEmail?: boolean;
+      readonly notice?: Choice['notice'];
+    }
+  /** R35: refused before anybody is sent to an IdP; the app is told by the interaction's way back. */
+  | { readonly kind: 'refused'; readonly error: BrokerError; readonly loginId: string };
 
 export interface LoginCookie {
   readonly pendingId: string;
@@ -33,7 +48,13 @@ export interface LoginCookie {
 
 /** Picks the connection and sends the browser to its IdP, remembering what the answer must match. */
 export function createLoginStart(deps: {
-  readonly candidates: (wanted: { workspace?: string; connection?: string }) => Promise<readonly ConnectionChoice[]>;
+  readonly candidates: (wanted: LoginHints) => Promise<readonly ConnectionChoice[]>;
+  readonly homeRealm: HomeRealm;
+  /** R35: why nobody may sign in; null: the licence allows it. */
+  readonly licenceRefusal: () => BrokerError | null;
+  readonly saveTrace: (trace: LoginTraceRow) => Promise<void>;
+  readonly log: Log;
+  readonly now: () => Date;
   readonly loadConnection: (connectionId: string) => Promise<Connection | null>;
   readonly pendingLogins: PendingLoginStore;
   readonly serviceProvider: ServiceProvider;
@@ -41,13 +62,17 @@ export function createLoginStart(deps: {
 }) {
   /** @throws BrokerError `not_found`, `connection_disabled`, `upstream_unavailable`, `upstream_misconfigured` */
   return async function startLogin(request: LoginRequest): Promise<LoginStep> {
-    const choices = await deps.candidates({
-      ...(request.workspace !== undefined && { workspace: request.workspace }),
-      ...(request.connection !== undefined && { connection: request.connection }),
-    });
-    const [only, ...others] = choices;
-    if (!only) throw new BrokerError('not_found', 'no connection can serve this login', { reason: 'no_connection' });
-    if (others.length > 0) return { kind: 'choose', connections: choices };
+    const refusal = deps.licenceRefusal();
+    if (refusal) return refuse(refusal, request.interactionUid);
+    const { connections, notice } = await chooseConnections(deps, request);
+    const [only, ...others] = connections;
+    if (!only || others.length > 0 || notice !== null) {
+      const asksForEmail = request.connection === undefined && (await deps.homeRealm.exists());
+      if (!only && !asksForEmail) {
+        throw new BrokerError('not_found', 'no connection can serve this login', { reason: 'no_connection' });
+      }
+      return { kind: 'choose', connections, asksForEmail, notice };
+    }
 
     const connection = await deps.loadConnection(only.connectionId);
     if (!connection) throw new BrokerError('not_found', 'the connection was deleted', { reason: 'no_connection' });
@@ -64,6 +89,15 @@ export function createLoginStart(deps: {
     return { ...step, cookie: { pendingId, value: browserToken } };
   };
 
+  async function refuse(error: BrokerError, interactionUid: string): Promise<LoginStep> {
+    const loginId = uniqueId(deps.now());
+    const { code, reason = null } = error;
+    deps.log.info({ loginId, code, reason, err: error }, 'login refused');
+    await deps.pendingLogins.saveOutcome(interactionUid, { kind: 'refused', code, reason, loginId });
+    await deps.saveTrace(refusedTrace({ loginId, connectionId: null }, error, deps.now()));
+    return { kind: 'refused', error, loginId };
+  }
+
   async function goToIdp(connection: Connection, pendingId: string, request: LoginRequest): Promise<Departure> {
     const { connectionId, version, protocol } = connection;
     const { reauthenticate = false } = request;
@@ -76,7 +110,7 @@ export function createLoginStart(deps: {
     }
     const { url, pending } = await deps.relyingParty.authorizationUrl(
       { connectionId, version, settings: protocol },
-      { state: pendingId, loginHint: request.loginHint ?? null, reauthenticate },
+      { state: pendingId, loginHint: request.email ?? request.loginHint ?? null, reauthenticate },
     );
     return { step: { kind: 'redirect', url }, expectation: { type: 'oidc', ...pending } };
   }

@@ -5,7 +5,7 @@ const intervalMilliseconds = 10 * 60 * 1_000;
 const rowsPerStatement = 5_000;
 const dayMilliseconds = 24 * 60 * 60 * 1_000;
 
-/** Deletes what has served its time: marks of used answers that could not be presented again anyway, and old traces. */
+/** Deletes what has served its time: marks of used answers that could not be presented again anyway, old traces, stored answers. */
 export function createSweeper(deps: {
   readonly db: Database;
   readonly now: () => Date;
@@ -18,7 +18,7 @@ export function createSweeper(deps: {
   /** @returns how many rows went */
   async function sweep(): Promise<number> {
     const tracesBefore = new Date(now().getTime() - traceDays * dayMilliseconds);
-    // Indexes: used_answers_by_expiry, login_traces_by_time. Replicas that sweep at once pass over each other's rows.
+    // Indexes: used_answers_by_expiry, login_traces_by_time, idempotency_keys_by_expiry. Replicas that sweep at once pass over each other's rows.
     const answers = await inBatches(
       `DELETE FROM used_answers WHERE (connection_id, answer_id) IN (
          SELECT connection_id, answer_id FROM used_answers WHERE used_until < ? ORDER BY used_until LIMIT ? FOR UPDATE SKIP LOCKED)`,
@@ -29,7 +29,12 @@ export function createSweeper(deps: {
          SELECT login_id FROM login_traces WHERE occurred_at < ? ORDER BY occurred_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
       tracesBefore,
     );
-    return answers + traces;
+    const repeats = await inBatches(
+      `DELETE FROM idempotency_keys WHERE claim_id IN (
+         SELECT claim_id FROM idempotency_keys WHERE expires_at < ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
+      now(),
+    );
+    return answers + traces + repeats;
   }
 
   async function inBatches(statement: string, before: Date): Promise<number> {

@@ -1,4 +1,4 @@
-import type { Connection, SyncTarget } from '../domain/connection.ts';
+import type { AllowedDomain, Connection, SyncTarget } from '../domain/connection.ts';
 import type { ClaimSource, Groups } from '../domain/federated-identity.ts';
 import { readGroups } from '../domain/group-claim.ts';
 import type { AppGroup, GroupClaim, GroupMapping, RoleLadder } from '../domain/group-sync.ts';
@@ -11,7 +11,7 @@ import type { WorkspaceSync } from '../membership/decision.ts';
 
 /** A connection with everything that its logins need, compiled. */
 export interface ConnectionContext {
-  readonly connection: Connection;
+  readonly connection: Connection & { readonly allowedDomains: readonly AllowedDomain[] };
   readonly targets: readonly (SyncTarget & { readonly mapping: CompiledMapping })[];
 }
 
@@ -24,7 +24,9 @@ export type SyncContexts = ReturnType<typeof createSyncContexts>;
 
 /** What a login reads: connections with compiled mappings and catalogues, cached in process for `cacheSeconds` at the most. */
 export function createSyncContexts(deps: {
-  readonly loadForLogin: (connectionId: string) => Promise<(Connection & { readonly targets: readonly SyncTarget[] }) | null>;
+  readonly loadForLogin: (
+    connectionId: string,
+  ) => Promise<(ConnectionContext['connection'] & { readonly targets: readonly SyncTarget[] }) | null>;
   readonly loadCatalogue: (workspaceId: string) => Promise<readonly AppGroup[]>;
   readonly ladder: RoleLadder;
   readonly limits: SyncLimits;

@@ -38,6 +38,7 @@ export function refusedTrace(
   login: { loginId: string; connectionId: string | null },
   error: BrokerError,
   now: Date,
+  identity: { readonly subject: string; readonly issuer: string } | null = null,
 ): LoginTraceRow {
   return {
     loginId: login.loginId,
@@ -46,7 +47,7 @@ export function refusedTrace(
     outcome: error.code,
     reason: error.reason ?? null,
     // An internal error's message may quote data; its log line has the rest.
-    detail: error.code === 'internal' ? {} : { message: error.message },
+    detail: error.code === 'internal' ? {} : { message: error.message, ...(identity && { identity }) },
     occurredAt: now,
   };
 }

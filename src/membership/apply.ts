@@ -18,7 +18,9 @@ import {
 import { diffMembership } from './diff.ts';
 import { type EventContext, membershipEvent, syncHeldEvent, userEvent } from './events.ts';
 import { groupsFingerprint, profileFingerprint, syncFingerprint } from './fingerprint.ts';
+import { findLinkedPerson, type LinkByEmail } from './link.ts';
 import * as store from './login-store.ts';
+import { claimSeat } from './seats.ts';
 
 const maxStoredWarnings = 200;
 
@@ -26,6 +28,8 @@ export interface LoginSync {
   readonly loginId: string;
   readonly connectionId: string;
   readonly justInTimeProvisioning: boolean;
+  /** R33: how a first login may belong to a known person; null or absent: not at all. */
+  readonly link?: LinkByEmail | null;
   readonly identity: FederatedIdentity;
   readonly workspaces: readonly WorkspaceSync[];
   /** Claim name to group names, of the known claims only; kept as last-seen (R38). Null when none is known. */
@@ -43,9 +47,15 @@ export interface SyncResult {
 /**
  * Calls the roll: brings user and memberships of one login in line with what the IdP said, in one transaction with the answer's
  * single-use mark, the events and the trace (laws 2 and 3, R28).
- * @throws BrokerError `assertion_replayed`, `user_archived`, `not_entitled`; nothing is written then
+ * @throws BrokerError `assertion_replayed`, `user_archived`, `not_entitled`, `licence_limit_reached`; nothing is written then
  */
-export function createApplyLogin(deps: { readonly db: Database; readonly ladder: RoleLadder; readonly now: () => Date }) {
+export function createApplyLogin(deps: {
+  readonly db: Database;
+  readonly ladder: RoleLadder;
+  /** R36: active users there may be; null: any number. */
+  readonly seatLimit?: () => number | null;
+  readonly now: () => Date;
+}) {
   return async function applyLogin(login: LoginSync): Promise<SyncResult> {
     const now = deps.now();
     const prints = fingerprintsOf(login);
@@ -59,7 +69,8 @@ export function createApplyLogin(deps: { readonly db: Database; readonly ladder:
     });
     if (confirmed?.fresh === false) throw replayed();
     if (confirmed) return { userId: confirmed.userId, changed: false, refusal: null };
-    return deps.db.transaction((tx) => applyChanges(tx, login, prints, deps.ladder, now));
+    const { ladder, seatLimit = () => null } = deps;
+    return deps.db.transaction((tx) => applyChanges(tx, login, prints, { ladder, maxUsers: seatLimit(), now }));
   };
 }
 
@@ -67,8 +78,7 @@ async function applyChanges(
   tx: Transaction,
   login: LoginSync,
   prints: Fingerprints,
-  ladder: RoleLadder,
-  now: Date,
+  { ladder, maxUsers, now }: { readonly ladder: RoleLadder; readonly maxUsers: number | null; readonly now: Date },
 ): Promise<SyncResult> {
   const { connectionId, identity, loginId, workspaces } = login;
   const fresh = await store.markAnswerUsed(tx, {
@@ -78,24 +88,21 @@ async function applyChanges(
   });
   if (!fresh) throw replayed();
 
-  const known = await findPerson(tx, login);
+  const { known, linked } = await findPerson(tx, login);
   const user: User = { userId: known?.user.userId ?? uniqueId(now), status: 'active', ...identity.profile };
-  const current = known
-    ? await store.readMemberships(
-        tx,
-        user.userId,
-        workspaces.map(({ workspaceId }) => workspaceId),
-      )
-    : new Map<string, StoredMembership>();
+  const workspaceIds = workspaces.map(({ workspaceId }) => workspaceId);
+  const served = await store.readServed(tx, connectionId, user.userId, workspaceIds);
 
   const outcomes: Outcome[] = [];
   for (const sync of workspaces) {
-    const stored = current.get(sync.workspaceId) ?? null;
+    const stored = served.get(sync.workspaceId);
+    if (stored === undefined) continue;
     outcomes.push({ sync, stored, decision: await decide(tx, stored, sync, user.userId, ladder) });
   }
   const refusal = refusalOf(outcomes);
   if (refusal && !known) throw refusal;
 
+  if (!known) await claimSeat(tx, maxUsers);
   await store.saveUser(tx, user, prints.profile, now);
   await store.saveIdentity(tx, {
     connectionId,
@@ -112,17 +119,23 @@ async function applyChanges(
   const cause = { kind: 'login', connection_id: connectionId, login_id: loginId } as const;
   events.push(...(await saveOutcomes(tx, outcomes, login, { user, cause, now })));
   await appendEvents(tx, events, { now });
-  await store.insertTrace(tx, traceRow(login, { userId: user.userId, refusal }, now));
+  const traced = linked ? { ...login, traceDetail: { ...login.traceDetail, linked_by_email: true } } : login;
+  await store.insertTrace(tx, traceRow(traced, { userId: user.userId, refusal }, now));
   return { userId: user.userId, changed: events.length > 0, refusal };
 }
 
-/** The person that this identity belongs to, locked; null: a first login that may make one. */
-async function findPerson(tx: Transaction, { connectionId, identity, justInTimeProvisioning }: LoginSync) {
+/** The person that this identity belongs to, locked; null: a first login that may make one. `linked`: found by e-mail (R33). */
+async function findPerson(
+  tx: Transaction,
+  { connectionId, identity, justInTimeProvisioning, link = null }: LoginSync,
+): Promise<{ readonly known: store.KnownIdentity | null; readonly linked: boolean }> {
   let known = await store.lockIdentity(tx, connectionId, identity.subject);
   if (!known) {
     await store.lockNewIdentity(tx, connectionId, identity.subject);
     known = await store.lockIdentity(tx, connectionId, identity.subject);
   }
+  const linked = known || !link ? null : await findLinkedPerson(tx, { connectionId, issuer: identity.issuer, link });
+  if (linked) return { known: linked, linked: true };
   if (!known && !justInTimeProvisioning) {
     throw new BrokerError('not_entitled', 'the user is not known and the connection does not provision users (R31)', {
       reason: 'unknown_user',
@@ -135,7 +148,7 @@ async function findPerson(tx: Transaction, { connectionId, identity, justInTimeP
     });
   }
   if (known?.user.status === 'archived') throw new BrokerError('user_archived', 'archived users cannot log in (R32)');
-  return known;
+  return { known, linked: false };
 }
 
 interface Outcome {

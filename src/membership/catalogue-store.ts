@@ -1,6 +1,6 @@
 import { BrokerError, type FieldError } from '../domain/broker-error.ts';
 import type { AppGroup, RoleLadder } from '../domain/group-sync.ts';
-import type { Database } from '../infra/postgres.ts';
+import type { Database, Transaction } from '../infra/postgres.ts';
 import { uniqueId } from '../infra/unique-id.ts';
 
 /** An app group as the app pushes it: with an id it is that group, whatever it is called now; without one it goes by its name. */
@@ -28,18 +28,23 @@ export function createCatalogueStore(deps: { readonly db: Database; readonly rol
     /**
      * Creates and updates app groups, all or none, in one statement; groups that are not named stay. A group given with its id is
      * renamed and keeps its members. A change raises the workspace's `catalogue_version`.
+     * @param check gets the catalogue's version, locked; throws what forbids the change
      * @throws BrokerError `validation_failed` and `conflict` naming each group by its position; `not_found` for the workspace
      */
-    async upsert(workspaceId: string, groups: readonly AppGroupInput[]): Promise<UpsertResult> {
+    async upsert(
+      workspaceId: string,
+      groups: readonly AppGroupInput[],
+      check?: (catalogueVersion: number) => void,
+    ): Promise<UpsertResult> {
       const errors = checkGroups(groups, roles);
       if (errors.length > 0) throw new BrokerError('validation_failed', 'the catalogue has errors', { fields: errors });
       try {
-        return await write(workspaceId, groups);
+        return await write(workspaceId, groups, check);
       } catch (error) {
         // Two pushes of the same new name at once: the second finds the group of the first. A caller's transaction is over by now.
         if (!isNameTaken(error)) throw missingWorkspace(error);
         if (db.isTransaction) throw nameTaken(error);
-        return await write(workspaceId, groups).catch((again: unknown) => {
+        return await write(workspaceId, groups, check).catch((again: unknown) => {
           throw isNameTaken(again) ? nameTaken(again) : again;
         });
       }
@@ -68,8 +73,36 @@ export function createCatalogueStore(deps: { readonly db: Database; readonly rol
     },
   };
 
-  async function write(workspaceId: string, groups: readonly AppGroupInput[]): Promise<UpsertResult> {
-    const { rows } = await db.raw<{ rows: UpsertRow[] }>(upsertGroups, {
+  /** Renames need a statement before: a unique name holds at every moment, so that two groups cannot swap theirs in one. */
+  async function write(
+    workspaceId: string,
+    groups: readonly AppGroupInput[],
+    check: ((catalogueVersion: number) => void) | undefined,
+  ): Promise<UpsertResult> {
+    const renames = groups.some(({ groupId }) => groupId !== undefined);
+    if (!renames && check === undefined) return writeOn(db, workspaceId, groups);
+    return db.transaction(async (tx) => {
+      if (check !== undefined) {
+        const workspace = await tx('workspaces').where({ workspace_id: workspaceId }).forUpdate().first('catalogue_version');
+        if (workspace) check(workspace.catalogue_version);
+      }
+      if (renames) {
+        await tx.raw(freeTakenNames, {
+          workspaceId,
+          ids: groups.map(({ groupId }) => groupId ?? null),
+          names: groups.map(({ name }) => name),
+        });
+      }
+      return writeOn(tx, workspaceId, groups);
+    });
+  }
+
+  async function writeOn(
+    on: Database | Transaction,
+    workspaceId: string,
+    groups: readonly AppGroupInput[],
+  ): Promise<UpsertResult> {
+    const { rows } = await on.raw<{ rows: UpsertRow[] }>(upsertGroups, {
       workspaceId,
       now: now(),
       givenIds: groups.map(({ groupId }) => groupId ?? null),
@@ -84,6 +117,12 @@ export function createCatalogueStore(deps: { readonly db: Database; readonly rol
     };
   }
 }
+
+/** Gives a passing name to each group that another entry's new name is still held by, and that gets a name of its own here. */
+const freeTakenNames = `
+  UPDATE app_groups g SET name = 'renamed: ' || g.group_id
+  FROM unnest(:ids::uuid[], :names::text[]) AS mine (group_id, name)
+  WHERE g.workspace_id = :workspaceId AND g.group_id = mine.group_id AND g.name <> mine.name AND g.name = ANY (:names::text[])`;
 
 /**
  * Renames come first (`given` before the rest), so that a name given free can be taken in the same push. A group goes by its name
@@ -113,7 +152,7 @@ const upsertGroups = `
   SELECT r.group_id, r.name, r.requires_role, w.inserted
   FROM resolved r LEFT JOIN written w ON w.group_id = r.group_id ORDER BY r.place`;
 
-interface AppGroupRow {
+export interface AppGroupRow {
   readonly group_id: string;
   readonly name: string;
   readonly requires_role: string | null;
@@ -123,7 +162,7 @@ interface UpsertRow extends AppGroupRow {
   readonly inserted: boolean | null;
 }
 
-function appGroupOf(row: AppGroupRow): AppGroup {
+export function appGroupOf(row: AppGroupRow): AppGroup {
   return { groupId: row.group_id, name: row.name, requiresRole: row.requires_role };
 }
 
@@ -148,7 +187,7 @@ function checkGroups(groups: readonly AppGroupInput[], roles: RoleLadder): Field
   return errors;
 }
 
-function isNameTaken(error: unknown): boolean {
+export function isNameTaken(error: unknown): boolean {
   const { code, constraint } = error as { code?: string; constraint?: string };
   return code === '23505' && constraint === 'app_groups_workspace_id_name_key';
 }

@@ -4,6 +4,7 @@ import {
   type MembershipData,
   type MembershipEvent,
   type SyncHeldEvent,
+  type UserDeletedEvent,
   type UserEvent,
 } from '../domain/webhook-event.ts';
 import type { Held } from './decision.ts';
@@ -75,6 +76,17 @@ export function userEvent(type: UserEvent['type'], user: User, now: Date): UserE
     orderKey: `user:${userId}`,
     occurredAt: now,
     data: { user: { id: userId, email, name, status } },
+  };
+}
+
+export function userDeletedEvent(userId: string, now: Date): UserDeletedEvent {
+  return {
+    type: 'user.deleted',
+    workspaceId: null,
+    userId,
+    orderKey: `user:${userId}`,
+    occurredAt: now,
+    data: { user: { id: userId } },
   };
 }
 

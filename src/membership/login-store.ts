@@ -125,6 +125,30 @@ export async function readMemberships(
   return new Map(rows.map((row: MembershipRow) => [row.workspace_id, membershipOf(row)]));
 }
 
+/**
+ * The workspaces among these that the connection serves at this moment, each with the user's membership. A login's view of its
+ * connection may be seconds old: what was removed or archived meanwhile must not be granted again.
+ */
+export async function readServed(
+  tx: Transaction,
+  connectionId: string,
+  userId: string,
+  workspaceIds: readonly string[],
+): Promise<Map<string, StoredMembership | null>> {
+  const { rows } = await tx.raw(
+    `SELECT w.workspace_id, m.user_id, m.role, m.status, m.version, m.reasons,
+            coalesce((SELECT json_agg(json_build_object('groupId', g.group_id, 'name', g.name))
+                        FROM app_groups g WHERE g.workspace_id = m.workspace_id AND g.group_id = ANY (m.group_ids)), '[]') AS groups
+       FROM connections c
+       JOIN workspaces w ON w.workspace_id = ANY (:workspaceIds::uuid[]) AND w.status = 'active'
+       LEFT JOIN connection_workspaces s ON s.workspace_id = w.workspace_id AND s.connection_id = c.connection_id
+       LEFT JOIN memberships m ON m.workspace_id = w.workspace_id AND m.user_id = :userId
+      WHERE c.connection_id = :connectionId AND (c.workspace_id = w.workspace_id OR s.workspace_id IS NOT NULL)`,
+    { connectionId, userId, workspaceIds: [...workspaceIds] },
+  );
+  return new Map(rows.map((row: MembershipRow) => [row.workspace_id, row.user_id === null ? null : membershipOf(row)]));
+}
+
 /** R30: serialises changes to the admins of a workspace, then says whether anybody but this user holds the highest role. */
 export async function hasOtherAdmin(tx: Transaction, workspaceId: string, userId: string, adminRole: string): Promise<boolean> {
   await tx.raw('SELECT 1 FROM workspaces WHERE workspace_id = ? FOR NO KEY UPDATE', [workspaceId]);

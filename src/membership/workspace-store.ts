@@ -36,6 +36,15 @@ export function createWorkspaceStore({ db, now }: { readonly db: Database; reado
     return row ? workspaceOf(row) : null;
   }
 
+  async function checkedRename(workspaceId: string, displayName: string, check: (current: Workspace) => void) {
+    return db.transaction(async (tx) => {
+      const row = await tx<WorkspaceRow>('workspaces').where({ workspace_id: workspaceId }).forNoKeyUpdate().first();
+      if (!row) return null;
+      check(workspaceOf(row));
+      return createWorkspaceStore({ db: tx, now }).rename(workspaceId, displayName);
+    });
+  }
+
   return {
     get,
     findBySlug,
@@ -64,8 +73,12 @@ export function createWorkspaceStore({ db, now }: { readonly db: Database; reado
       return workspaceOf(rows[0]);
     },
 
-    /** Null: there is no such workspace. */
-    async rename(workspaceId: string, displayName: string): Promise<Workspace | null> {
+    /**
+     * Null: there is no such workspace.
+     * @param check gets it as it is, locked; throws what forbids the change
+     */
+    async rename(workspaceId: string, displayName: string, check?: (current: Workspace) => void): Promise<Workspace | null> {
+      if (check) return checkedRename(workspaceId, displayName, check);
       const rows = await db<WorkspaceRow>('workspaces')
         .where({ workspace_id: workspaceId })
         .update({ display_name: displayName, updated_at: now() })

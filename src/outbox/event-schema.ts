@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import type { MembershipData, SyncHeldData, UserData, WebhookEvent } from '../domain/webhook-event.ts';
+import type {
+  LicenceData,
+  LicenceLimitData,
+  MembershipData,
+  SyncHeldData,
+  UserData,
+  UserDeletedData,
+  WebhookEvent,
+} from '../domain/webhook-event.ts';
 
 /** Does not compile when the events of the domain no longer fit the schema that describes them. */
 type SchemaOf<Data, Schema extends z.ZodType> = Data extends z.infer<Schema> ? Schema : never;
@@ -26,6 +34,9 @@ const userSchema = z.strictObject({
 });
 const userData: SchemaOf<UserData, typeof userSchema> = userSchema;
 
+const userDeletedSchema = z.strictObject({ user: z.strictObject({ id }) });
+const userDeletedData: SchemaOf<UserDeletedData, typeof userDeletedSchema> = userDeletedSchema;
+
 const membershipSchema = z.strictObject({
   workspace,
   user: z.strictObject({ id, email: z.string().nullable(), name: z.string().nullable() }),
@@ -51,6 +62,24 @@ const syncHeldSchema = z.strictObject({
 });
 const syncHeldData: SchemaOf<SyncHeldData, typeof syncHeldSchema> = syncHeldSchema;
 
+const licenceSchema = z.strictObject({
+  licence: z.strictObject({
+    status: z
+      .enum(['not_required', 'missing', 'invalid', 'expired', 'feature_missing', 'valid'])
+      .describe('Logins and sync need `valid`, or `not_required`.'),
+    source: z.enum(['api', 'environment', 'file']).nullable(),
+    id: z.string().nullable(),
+    holder: z.string().nullable(),
+    expires_at: z.iso.datetime().nullable(),
+    features: z.array(z.string()).readonly(),
+    max_users: z.int().min(0).nullable().describe('Active users there may be; null: any number.'),
+  }),
+});
+const licenceData: SchemaOf<LicenceData, typeof licenceSchema> = licenceSchema;
+
+const licenceLimitSchema = z.strictObject({ max_users: z.int().min(0), active_users: z.int().min(0) });
+const licenceLimitData: SchemaOf<LicenceLimitData, typeof licenceLimitSchema> = licenceLimitSchema;
+
 function envelope<Type extends string, Data extends z.ZodType>(type: Type, data: Data, description: string) {
   return z
     .strictObject({ type: z.literal(type), timestamp: z.iso.datetime().describe('When it happened, in UTC.'), data })
@@ -66,10 +95,21 @@ export const eventSchemas = {
   'user.updated': envelope('user.updated', userData, 'The profile of a person changed.'),
   'user.archived': envelope('user.archived', userData, 'A person was archived and can no longer log in.'),
   'user.restored': envelope('user.restored', userData, 'An archived person may log in again.'),
+  'user.deleted': envelope(
+    'user.deleted',
+    userDeletedData,
+    'A person was deleted. Erase what you hold about them; a later login makes a new user.',
+  ),
   'membership.created': envelope('membership.created', membershipData, 'A person became a member of a workspace.'),
   'membership.updated': envelope('membership.updated', membershipData, 'The role or the groups of a member changed.'),
   'membership.removed': envelope('membership.removed', membershipData, 'A person is no longer a member of a workspace.'),
   'sync.held': envelope('sync.held', syncHeldData, 'Access was left as it was, although a login asked for a look at it.'),
+  'licence.changed': envelope('licence.changed', licenceData, 'Another licence is in force, or none.'),
+  'licence.limit_reached': envelope(
+    'licence.limit_reached',
+    licenceLimitData,
+    'A new person was refused because every seat of the licence is taken. Told once a day, and anew for another limit.',
+  ),
 } as const satisfies Record<WebhookEvent['type'], z.ZodType>;
 
 export type EventType = keyof typeof eventSchemas;

@@ -9,10 +9,10 @@ export type ClientStore = ReturnType<typeof createClientStore>;
 export function createClientStore(deps: { readonly db: Database; readonly sealedBox: SealedBox; readonly now: () => Date }) {
   const { db, sealedBox, now } = deps;
   // A login asks four times for the same client. Other replicas see a change when their entry has run out.
-  const cache = createCache<ClientMetadata | null>({ maxEntries: 1_000, ttlSeconds: 10, load });
+  const cache = createCache<ClientMetadata | null>({ maxEntries: 1_000, ttlSeconds: 10, load: (clientId) => load(clientId) });
 
-  async function load(clientId: string): Promise<ClientMetadata | null> {
-    const { rows } = await db.raw<{ rows: ClientRow[] }>(
+  async function load(clientId: string, connection: Database = db): Promise<ClientMetadata | null> {
+    const { rows } = await connection.raw<{ rows: ClientRow[] }>(
       'SELECT client_id, sealed_client_secret, metadata FROM oidc_clients WHERE client_id = ?',
       [clientId],
     );
@@ -22,23 +22,52 @@ export function createClientStore(deps: { readonly db: Database; readonly sealed
     return { clientId, clientSecret: sealed === null ? null : sealedBox.open(sealed, sealingContext(clientId)), ...row.metadata };
   }
 
+  async function write({ clientId, clientSecret, ...metadata }: ClientMetadata, connection: Database): Promise<void> {
+    const sealed = clientSecret === null ? null : sealedBox.seal(clientSecret, sealingContext(clientId));
+    await connection.raw(
+      `INSERT INTO oidc_clients (client_id, sealed_client_secret, metadata, created_at, updated_at)
+       VALUES (:clientId, :sealed, :metadata, :now, :now)
+       ON CONFLICT (client_id) DO UPDATE
+         SET sealed_client_secret = excluded.sealed_client_secret, metadata = excluded.metadata, updated_at = excluded.updated_at`,
+      { clientId, sealed, metadata: JSON.stringify(metadata), now: now() },
+    );
+  }
+
   return {
-    /** Creates the client or replaces all of it; the caller validated it by `clientMetadataSchema`. */
-    async upsert({ clientId, clientSecret, ...metadata }: ClientMetadata): Promise<void> {
-      const sealed = clientSecret === null ? null : sealedBox.seal(clientSecret, sealingContext(clientId));
-      await db.raw(
-        `INSERT INTO oidc_clients (client_id, sealed_client_secret, metadata, created_at, updated_at)
-         VALUES (:clientId, :sealed, :metadata, :now, :now)
-         ON CONFLICT (client_id) DO UPDATE
-           SET sealed_client_secret = excluded.sealed_client_secret, metadata = excluded.metadata, updated_at = excluded.updated_at`,
-        { clientId, sealed, metadata: JSON.stringify(metadata), now: now() },
-      );
+    /**
+     * Creates the client or replaces all of it.
+     * @param change makes the client, valid by `clientMetadataSchema`, from what is stored now, or throws what forbids it; changes of
+     *   one client take turns
+     */
+    async change(
+      clientId: string,
+      change: (stored: ClientMetadata | null) => ClientMetadata,
+    ): Promise<{ readonly client: ClientMetadata; readonly created: boolean }> {
+      const changed = await db.transaction(async (tx) => {
+        await tx.raw("SELECT pg_advisory_xact_lock(hashtextextended('oidc-client/' || ?, 0))", [clientId]);
+        const stored = await load(clientId, tx);
+        const client = change(stored);
+        await write(client, tx);
+        return { client, created: stored === null };
+      });
       cache.forget(clientId);
+      return changed;
+    },
+
+    /** Creates the client or replaces all of it; the caller validated it by `clientMetadataSchema`. */
+    async upsert(client: ClientMetadata): Promise<void> {
+      await write(client, db);
+      cache.forget(client.clientId);
     },
 
     /** @param clientId anything that a request brought along */
     async find(clientId: string): Promise<ClientMetadata | null> {
       return clientIdPattern.test(clientId) ? cache.get(clientId) : null;
+    },
+
+    /** What is stored now, for whoever is about to change it. */
+    async read(clientId: string): Promise<ClientMetadata | null> {
+      return clientIdPattern.test(clientId) ? load(clientId) : null;
     },
 
     /** Every client, without its secret. */

@@ -29,6 +29,8 @@ export interface ProviderDeps {
   readonly lifetimes: ProviderLifetimes;
   /** 0: no session, the IdP is asked at every login (R26). */
   readonly sessionLifetimeSeconds: number;
+  /** R35: while it is false no session answers in place of a login. */
+  readonly sessionsAllowed?: () => boolean;
   readonly log: Log;
   readonly renderError: RenderError;
   readonly now?: () => Date;
@@ -43,7 +45,11 @@ export function createProvider(deps: ProviderDeps) {
   const longestLifetimeSeconds = Math.max(grantSeconds, sessionLifetimeSeconds) + clockDifferenceSeconds;
 
   const revocation = createRevocation({ store, now, longestLifetimeSeconds });
-  const sessions = createSessionRules({ now, sessionLifetimeSeconds });
+  const sessions = createSessionRules({
+    now,
+    sessionLifetimeSeconds,
+    ...(deps.sessionsAllowed && { isAllowed: deps.sessionsAllowed }),
+  });
   const accounts = createAccounts({ loadAccount, revocation, sessions, now, grantSeconds });
   const adapter = createAdapter({ store, revocation, findClient, keepsSessions: sessions.enabled });
   const failures = createFailurePages({ log, now, renderError: deps.renderError });

@@ -11,8 +11,13 @@ export type SessionRules = ReturnType<typeof createSessionRules>;
  * When a session answers in place of the IdP: never, unless the operator set a lifetime (R26). The library's session has no place
  * for our facts about a login, but it keeps a grant id per client, and that carries them.
  */
-export function createSessionRules(deps: { readonly now: () => Date; readonly sessionLifetimeSeconds: number }) {
-  const { now, sessionLifetimeSeconds } = deps;
+export function createSessionRules(deps: {
+  readonly now: () => Date;
+  readonly sessionLifetimeSeconds: number;
+  /** R35: false while nobody may sign in. */
+  readonly isAllowed?: () => boolean;
+}) {
+  const { now, sessionLifetimeSeconds, isAllowed = () => true } = deps;
   const enabled = sessionLifetimeSeconds > 0;
 
   function millisecondsLeft({ signedInAt }: LoginGrant): number {
@@ -37,7 +42,7 @@ export function createSessionRules(deps: { readonly now: () => Date; readonly se
     /** Whether this request may be answered from the session: same way to sign in, young enough, and the account still there. */
     answers({ account, session, params }: Pick<OidcContext, 'account' | 'session' | 'params'>): boolean {
       const login = this.loginOf(session);
-      if (!login || !session || account?.accountId !== login.userId) return false;
+      if (!login || !session || account?.accountId !== login.userId || !isAllowed()) return false;
       const maxAge = params?.max_age;
       const tooOldForApp = maxAge !== undefined && session.past(Number(maxAge));
       return millisecondsLeft(login) > 0 && !tooOldForApp && login.selector === this.selectorOf(params);

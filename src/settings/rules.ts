@@ -51,6 +51,15 @@ const formFitsResponse: Rule = ({ http, saml }) =>
         fix: 'Make it at least one and a half times as large',
       };
 
+const oneLicence: Rule = ({ licence }) =>
+  licence.token === null || licence.file === null
+    ? null
+    : {
+        path: 'licence.file',
+        problem: 'licence.token is set too, and which of the two counts would be a guess',
+        fix: 'Set one of them',
+      };
+
 export const rules: readonly Rule[] = [
   httpsInProduction,
   requireSealingKeys,
@@ -59,4 +68,5 @@ export const rules: readonly Rule[] = [
   uniqueCookieKeyIds,
   leaseOutlastsAttempt,
   formFitsResponse,
+  oneLicence,
 ];

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { licencePublicKeys } from './licence-keys.ts';
 
 /** One line of `config/default.yaml` each; the comments for operators stand there. Units are in the names. */
 const seconds = z.number().int().positive();
@@ -63,6 +64,16 @@ export const settingsSchema = z.strictObject({
     /** 0: no session, the IdP is asked at every login (R26). */
     sessionLifetimeSeconds: z.number().int().min(0),
   }),
+  licence: z.strictObject({
+    /** PEM, one each. Empty: no licence is required (R34). */
+    publicKeys: licencePublicKeys,
+    /** A licence set through the API wins over both. */
+    token: z.string().min(1).nullable(),
+    /** Read again when it changes. */
+    file: z.string().min(1).nullable(),
+    /** Where people can sign in while the licence does not allow single sign-on (R35). */
+    otherSignInUrl: z.url({ protocol: /^https?$/ }).nullable(),
+  }),
   saml: z.strictObject({
     maxResponseBytes: bytes,
     maxMetadataBytes: bytes,
@@ -83,6 +94,8 @@ export const settingsSchema = z.strictObject({
       .refine((roles) => new Set(roles).size === roles.length, 'name each role once'),
     maxGroupsPerLogin: z.number().int().positive(),
     maxGroupNameCharacters: z.number().int().positive(),
+    /** R39. */
+    planLossThresholdPercent: z.number().min(0).max(100),
   }),
   outbound: z.strictObject({
     /** For tests and the demo only. */

@@ -27,6 +27,7 @@ export interface AppTokens {
   readonly claims: openidClient.IDToken & { readonly memberships?: readonly MembershipClaim[] };
   readonly userinfo: openidClient.UserInfoResponse;
   readonly memberships: readonly MembershipClaim[];
+  readonly accessToken: string;
 }
 
 export type BrokerApp = ReturnType<typeof createBrokerApp>;
@@ -75,7 +76,7 @@ export function createBrokerApp({ issuer, clientId, send }: { issuer: string; cl
       });
       const claims = tokens.claims() as AppTokens['claims'];
       const userinfo = await openidClient.fetchUserInfo(config, tokens.access_token, claims.sub);
-      return { sub: claims.sub, claims, userinfo, memberships: claims.memberships ?? [] };
+      return { sub: claims.sub, claims, userinfo, memberships: claims.memberships ?? [], accessToken: tokens.access_token };
     },
   };
 }

@@ -3,11 +3,12 @@ import { BrokerError } from '../../domain/broker-error.ts';
 import { type ClientMetadata, clientIdPattern, clientMetadataSchema } from '../../provider/client-metadata.ts';
 import type { ClientStore } from '../../provider/client-store.ts';
 import { instanceScope } from '../admin-auth.ts';
+import { checkIfMatch, sendTagged } from '../etag.ts';
 import { invalidInput, jsonBody, parseInput } from '../request-input.ts';
 import { inSnakeCase } from '../snake-case.ts';
 
 /** Clients of the OpenID Provider: the app, and so the instance's. */
-export function createClientRoutes({ clients }: { readonly clients: Pick<ClientStore, 'find' | 'list' | 'upsert'> }): Router {
+export function createClientRoutes({ clients }: { readonly clients: Pick<ClientStore, 'read' | 'list' | 'change'> }): Router {
   const router = Router();
   router.use(instanceScope);
 
@@ -16,18 +17,20 @@ export function createClientRoutes({ clients }: { readonly clients: Pick<ClientS
   });
 
   router.get('/:client_id', async (req, res) => {
-    const client = await clients.find(clientIdOf(req));
+    const client = await clients.read(clientIdOf(req));
     if (!client) throw new BrokerError('not_found', 'there is no such client');
-    res.json(clientView(client));
+    sendTagged(req, res, clientView(client));
   });
 
   // Creates or replaces; a secret that is left out stays.
   router.put('/:client_id', async (req, res) => {
     const clientId = clientIdOf(req);
-    const stored = await clients.find(clientId);
-    const client = parseInput(clientInputSchema, document(clientId, stored, jsonBody(req)));
-    await clients.upsert(client);
-    res.status(stored ? 200 : 201).json(clientView(client));
+    const { client, created } = await clients.change(clientId, (stored) => {
+      checkIfMatch(req, stored && clientView(stored));
+      return parseInput(clientInputSchema, document(clientId, stored, jsonBody(req)));
+    });
+    res.status(created ? 201 : 200);
+    sendTagged(req, res, clientView(client));
   });
 
   return router;
@@ -64,7 +67,7 @@ function clientIdOf(req: Request): string {
   throw new BrokerError('not_found', 'the path names no client');
 }
 
-function clientView(client: Omit<ClientMetadata, 'clientSecret'>) {
+export function clientView(client: Omit<ClientMetadata, 'clientSecret'>) {
   return {
     client_id: client.clientId,
     name: client.name,

@@ -6,6 +6,7 @@ import { connectionInputSchema } from '../../login/connection-input.ts';
 import type { StoredConnection } from '../../login/connection-rows.ts';
 import type { ConnectionStore } from '../../login/connection-store.ts';
 import { checkVisible, holderOf } from '../admin-auth.ts';
+import { checkIfMatch, hasPrecondition, sendTagged } from '../etag.ts';
 import { mergePatch } from '../merge-patch.ts';
 import { idPageQuery, invalidInput, jsonBody, pageOf, parseInput, parseQuery, pathId } from '../request-input.ts';
 
@@ -23,38 +24,50 @@ export function createConnectionRoutes({ publicUrl, connections, onConnectionCha
 
   router.post('/', async (req, res) => {
     const input = parseInput(connectionInputSchema, withHolderWorkspace(req, jsonBody(req)));
+    checkLinking(req, input.linking, 'none');
     const created = await connections.create(input);
     res.status(201).location(`/v1/connections/${created.connectionId}`).json(view(created));
   });
 
   router.get('/', async (req, res) => {
-    const { limit, after } = parseQuery(listQuery, req);
+    const { limit, after } = parseQuery(connectionListQuery, req);
     const rows = await connections.list({ workspaceId: holderOf(req).workspaceId, after, limit: limit + 1 });
     res.json(pageOf(rows, limit, { cursor: ({ connectionId }) => connectionId, view }));
   });
 
   router.get('/:connection_id', async (req, res) => {
-    res.json(view(await visibleConnection(req)));
+    sendTagged(req, res, view(await visibleConnection(req)));
   });
 
   router.patch('/:connection_id', async (req, res) => {
     const { connectionId } = await visibleConnection(req);
-    const updated = await connections.update(connectionId, (stored) =>
-      parseInput(connectionInputSchema, withHolderWorkspace(req, patched(stored, jsonBody(req)))),
-    );
+    const updated = await connections.update(connectionId, (stored) => {
+      checkIfMatch(req, view(stored));
+      const input = parseInput(connectionInputSchema, withHolderWorkspace(req, patched(stored, jsonBody(req))));
+      checkLinking(req, input.linking, stored.linking);
+      return input;
+    });
     onConnectionChange(connectionId);
-    res.json(view(updated));
+    sendTagged(req, res, view(updated));
   });
 
   // Users, memberships and events refer to a connection: it is switched off, and its settings are kept.
   router.delete('/:connection_id', async (req, res) => {
     const { connectionId } = await visibleConnection(req);
-    const disabled = await connections.setEnabled(connectionId, false);
+    const disabled = await disable(req, connectionId);
     onConnectionChange(connectionId);
-    res.json(disabled && view(disabled));
+    sendTagged(req, res, disabled && view(disabled));
   });
 
   return router;
+
+  async function disable(req: Request, connectionId: string): Promise<StoredConnection | null> {
+    if (!hasPrecondition(req)) return connections.setEnabled(connectionId, false);
+    return connections.update(connectionId, (stored) => {
+      checkIfMatch(req, view(stored));
+      return parseInput(connectionInputSchema, { ...connectionDocument(stored), enabled: false });
+    });
+  }
 
   async function visibleConnection(req: Request): Promise<StoredConnection> {
     const connection = await connections.get(pathId(req, 'connection_id'));
@@ -64,7 +77,7 @@ export function createConnectionRoutes({ publicUrl, connections, onConnectionCha
   }
 }
 
-const listQuery = z.strictObject(idPageQuery);
+export const connectionListQuery = z.strictObject(idPageQuery);
 
 /** A workspace's key writes within its workspace: it may leave it out or name it by id, and everything else does not exist for it. */
 function withHolderWorkspace(req: Request, body: unknown): unknown {
@@ -79,6 +92,12 @@ function withHolderWorkspace(req: Request, body: unknown): unknown {
   if (named !== workspaceId)
     throw invalidInput([{ path: 'workspace', message: 'there is no such workspace; give the id of your own' }]);
   return { ...body, workspace: workspaceId };
+}
+
+/** R33: people are linked across connections only where the operator allows it. */
+function checkLinking(req: Request, wanted: StoredConnection['linking'], stored: StoredConnection['linking']): void {
+  if (wanted === stored || wanted === 'none' || holderOf(req).workspaceId === null) return;
+  throw new BrokerError('forbidden', 'linking by e-mail needs a key of instance scope', { reason: 'instance_scope_required' });
 }
 
 /** The document after a merge patch. Metadata comes as text or by address: a new one displaces the other. */

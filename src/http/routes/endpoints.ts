@@ -1,8 +1,9 @@
-import { Router } from 'express';
+import { type Request, Router } from 'express';
 import { endpointInput, endpointPatch } from '../../delivery/endpoint-input.ts';
 import type { Endpoint } from '../../delivery/endpoint-rows.ts';
 import type { EndpointStore } from '../../delivery/endpoint-store.ts';
 import { instanceScope } from '../admin-auth.ts';
+import { checkIfMatch, hasPrecondition, sendTagged } from '../etag.ts';
 import { parseBody, pathId } from '../request-input.ts';
 import { inSnakeCase } from '../snake-case.ts';
 
@@ -16,7 +17,9 @@ export interface EndpointRouteDeps {
 export function createEndpointRoutes({ endpoints, allowHttp }: EndpointRouteDeps): Router {
   const router = Router();
   const inputSchema = endpointInputSchema({ allowHttp });
-  const patchSchema = inSnakeCase(endpointPatch({ allowHttp }), patchFields);
+  const patchSchema = endpointPatchSchema({ allowHttp });
+  const checkOf = (req: Request) =>
+    hasPrecondition(req) ? (endpoint: Endpoint) => checkIfMatch(req, endpointView(endpoint)) : undefined;
   router.use(instanceScope);
 
   router.post('/', async (req, res) => {
@@ -33,16 +36,16 @@ export function createEndpointRoutes({ endpoints, allowHttp }: EndpointRouteDeps
   });
 
   router.get('/:endpoint_id', async (req, res) => {
-    res.json(endpointView(await endpoints.get(pathId(req, 'endpoint_id'))));
+    sendTagged(req, res, endpointView(await endpoints.get(pathId(req, 'endpoint_id'))));
   });
 
   router.patch('/:endpoint_id', async (req, res) => {
     const patch = parseBody(patchSchema, req);
-    res.json(endpointView(await endpoints.update(pathId(req, 'endpoint_id'), patch)));
+    sendTagged(req, res, endpointView(await endpoints.update(pathId(req, 'endpoint_id'), patch, checkOf(req))));
   });
 
   router.delete('/:endpoint_id', async (req, res) => {
-    await endpoints.remove(pathId(req, 'endpoint_id'));
+    await endpoints.remove(pathId(req, 'endpoint_id'), checkOf(req));
     res.status(204).end();
   });
 
@@ -51,12 +54,16 @@ export function createEndpointRoutes({ endpoints, allowHttp }: EndpointRouteDeps
 
 const patchFields = ['url', 'description', 'event_types', 'workspace_ids', 'enabled'] as const;
 
+export function endpointPatchSchema(options: { readonly allowHttp: boolean }) {
+  return inSnakeCase(endpointPatch(options), patchFields);
+}
+
 /** An endpoint in snake_case; shared with the declarative file. */
 export function endpointInputSchema(options: { readonly allowHttp: boolean }) {
   return inSnakeCase(endpointInput(options), [...patchFields, 'secret']);
 }
 
-function endpointView(endpoint: Endpoint) {
+export function endpointView(endpoint: Endpoint) {
   return {
     endpoint_id: endpoint.endpointId,
     url: endpoint.url,

@@ -35,7 +35,7 @@ export function createEventRoutes({ readEvents }: EventRouteDeps): Router {
   return router;
 }
 
-const eventQuery = z.strictObject({
+export const eventQuery = z.strictObject({
   ...pageQuery,
   types: z
     .string()

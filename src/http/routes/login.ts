@@ -23,6 +23,8 @@ export interface LoginRouteDeps {
   readonly takeOutcome: (interactionUid: string) => Promise<LoginOutcome | null>;
   /** The service provider's metadata for one SAML connection; null: no such connection. */
   readonly renderMetadata: (connectionId: string) => Promise<string | null>;
+  /** R35: where people can sign in otherwise while the licence does not allow it. */
+  readonly otherSignInUrl?: string | null;
   /** Limits per address; each counts for itself. `authorize`: requests of apps that begin a login at the provider. */
   readonly limits: { readonly authorize: RequestHandler; readonly start: RequestHandler; readonly answer: RequestHandler };
 }
@@ -38,19 +40,28 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
   const form = urlencoded({ extended: false, limit: deps.maxFormBytes, parameterLimit: 20 });
 
   router.get('/interaction/:uid', getOnly, limits.start, async (req, res) => {
-    const { uid, parameters } = await provider.interaction(req, res);
     // The chooser page adds its choice to the address; what the app asked for still narrows it.
-    const chosen = startQuery.safeParse(req.query).data?.connection;
+    await start(req, res, { connection: startQuery.safeParse(req.query).data?.connection });
+  });
+
+  // The address that was typed on the chooser page. It is posted: addresses of pages are logged and remembered.
+  router.post('/interaction/:uid', limits.start, form, async (req, res) => {
+    await start(req, res, { email: startForm.safeParse(req.body).data?.email ?? '' });
+  });
+
+  async function start(req: Request, res: Response, chosen: { connection?: string | undefined; email?: string }): Promise<void> {
+    const { uid, parameters } = await provider.interaction(req, res);
     const step = await deps.startLogin({
       interactionUid: uid,
       workspace: parameters.workspace,
-      connection: parameters.connection ?? chosen,
+      connection: parameters.connection ?? chosen.connection,
       loginHint: parameters.login_hint,
+      email: chosen.email,
       // How long ago the IdP saw the person is known only afterwards; seeing them anew satisfies every max_age.
       reauthenticate: parameters.prompt === 'login' || parameters.max_age !== undefined,
     });
-    goTo(req, res, uid, step);
-  });
+    goTo(req, res, uid, step, chosen.email);
+  }
 
   router.get('/interaction/:uid/finish', getOnly, async (req, res) => {
     // The interaction first: whoever lacks its cookie must not use up the outcome.
@@ -85,10 +96,13 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
 
   return router;
 
-  function goTo(req: Request, res: Response, interactionUid: string, step: LoginStep): void {
+  function goTo(req: Request, res: Response, interactionUid: string, step: LoginStep, email = ''): void {
     switch (step.kind) {
       case 'choose':
-        sendPage(res, 200, renderChooserPage({ interactionUid, connections: step.connections }));
+        sendPage(res, 200, renderChooserPage({ interactionUid, ...step, email }));
+        break;
+      case 'refused':
+        showRefusal(res, step, interactionUid);
         break;
       case 'post':
         cookies.set(req, res, step.cookie);
@@ -110,11 +124,16 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
       seeOther(res, `/interaction/${result.interactionUid}/finish`);
       return;
     }
-    const { error, loginId: reference, interactionUid } = result;
-    noteFacts(res, { code: error.code });
+    showRefusal(res, result, result.interactionUid);
+  }
+
+  function showRefusal(res: Response, refused: { error: BrokerError; loginId: string }, interactionUid: string | null): void {
+    const { error, loginId: reference } = refused;
+    noteFacts(res, { loginId: reference, code: error.code });
     setRetryAfter(res, error);
     const back = interactionUid === null ? {} : { back: `/interaction/${interactionUid}/finish` };
-    sendPage(res, error.face.status, renderErrorPage({ error, reference, ...back }));
+    const otherSignInUrl = error.code.startsWith('licence_') ? (deps.otherSignInUrl ?? null) : null;
+    sendPage(res, error.face.status, renderErrorPage({ error, reference, ...back, otherSignInUrl }));
   }
 
   /** From the configured address, whatever Host and path form the request came with: the token request repeats it. */
@@ -127,6 +146,7 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
 }
 
 const startQuery = z.object({ connection: z.string().optional() });
+const startForm = z.object({ email: z.string().max(320).optional() });
 const samlAnswer = z.object({ SAMLResponse: z.string().min(1), RelayState: z.string().default('') });
 const oidcAnswer = z.object({ state: z.string().default('') });
 

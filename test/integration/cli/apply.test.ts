@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { applyFile } from '../../../src/cli/apply-command.ts';
 import { DeclarationError } from '../../../src/cli/declarative-file.ts';
 import { run } from '../../../src/cli/program.ts';
+import { createAuditStore } from '../../../src/http/audit-store.ts';
 import { createClientStore } from '../../../src/provider/client-store.ts';
 import { aMetadata, connectionWorld } from '../../support/connection-world.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
@@ -32,7 +33,7 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(async () => {
-  await database.db.raw('TRUNCATE workspaces, endpoints, oidc_clients CASCADE');
+  await database.db.raw('TRUNCATE workspaces, endpoints, oidc_clients, audit_log CASCADE');
   world = connectionWorld(database.db);
   world.documents.set('https://acme.okta.com/app/abc123/sso/saml/metadata', aMetadata);
 });
@@ -44,7 +45,13 @@ async function apply(text: string, { dryRun = false } = {}): Promise<string[]> {
   await applyFile(
     { file, dryRun },
     {
-      stores: { db: database.db, sealedBox: world.sealedBox, connections: world.connections, ladder },
+      stores: {
+        db: database.db,
+        sealedBox: world.sealedBox,
+        connections: world.connections,
+        audit: createAuditStore({ db: database.db, now: () => new Date() }),
+        ladder,
+      },
       env,
       allowHttp: false,
       now: () => new Date(),
@@ -70,6 +77,11 @@ describe('applying the example file', () => {
     expect(first.at(-1)).toBe('7 changes made.');
     expect(first.filter((line) => line.includes('created')).length).toBe(7);
     expect(await counts()).toEqual([2, 3, 2, 2, 1, 1]);
+    const audited = () => database.db('audit_log').orderBy('entry_id').select('actor_kind', 'action', 'resource', 'after');
+    const entries = await audited();
+    expect(entries).toHaveLength(7);
+    expect(entries[0]).toMatchObject({ actor_kind: 'command_line', action: 'rollcall apply', resource: 'workspaces' });
+    for (const secret of Object.values(env)) expect(JSON.stringify(entries)).not.toContain(secret);
     const [acme, instance] = await world.connections.list({ limit: 10 });
     expect(acme?.groupSync.mapping.rules).toEqual([
       { from: 'Marketing Team', match: 'exact', to: 'marketing' },

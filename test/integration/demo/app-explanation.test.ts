@@ -91,6 +91,7 @@ describe('demo app, explanations', () => {
       '/v1/workspaces/:workspace_id/members',
       createMemberRoutes({
         members: { explain: async () => explanation, list: async () => [] },
+        explainWhyNot: async (_workspaceId, _userId, asked) => ({ asked, kind: 'unknown', held: false, causes: [] }),
         findWorkspace: async () => workspace,
       }),
     );

@@ -28,6 +28,10 @@ const applyLogin = (login: Parameters<ReturnType<typeof createApplyLogin>>[0]) =
 const login = (subject: string, names: readonly string[] | null, settings = aSettings()) =>
   applyLogin(aLogin(world, subject, [syncOf(world, slug, names, settings)]));
 
+/** Puts the second world's workspace on the sync list of the first one's connection. */
+const serve = ({ connectionId }: World, { workspaceId }: World) =>
+  database.db('connection_workspaces').insert({ connection_id: connectionId, workspace_id: workspaceId });
+
 const membershipOf = (userId: string) =>
   database.db('memberships').where({ workspace_id: world.workspaceId, user_id: userId }).first();
 const eventsOf = (userId: string) => database.db('events').where({ user_id: userId }).orderBy('position');
@@ -275,8 +279,10 @@ describe('simultaneous logins', () => {
 
   it('R28 commits all workspaces of a login or none', async () => {
     const second = await aWorld(database.db, `${slug}-second`);
+    await serve(world, second);
     const good = syncOf(world, slug, ['admin']);
-    const broken = { ...syncOf(second, `${slug}-second`, ['admin']), workspaceId: '00000000-0000-7000-8000-00000000dead' };
+    const whole = syncOf(second, `${slug}-second`, ['admin']);
+    const broken = { ...whole, entitlements: { ...whole.entitlements, groups: [{ groupId: 'no id', name: 'broken' }] } };
     await expect(applyLogin(aLogin(world, 'alice', [good, broken]))).rejects.toThrow();
     expect(await database.db('identities').where({ connection_id: world.connectionId })).toEqual([]);
     expect(await database.db('memberships').where({ workspace_id: world.workspaceId })).toEqual([]);
@@ -284,8 +290,24 @@ describe('simultaneous logins', () => {
     expect(await database.db('memberships').where({ user_id: both.userId })).toHaveLength(2);
   });
 
+  it('R10 grants nothing in a workspace that left the connection since the login began, or was archived', async () => {
+    const second = await aWorld(database.db, `${slug}-second`);
+    const syncs = [syncOf(world, slug, ['admin']), syncOf(second, `${slug}-second`, ['admin'])];
+    await serve(world, second);
+    const { userId } = await applyLogin(aLogin(world, 'alice', syncs));
+    await database.db('connection_workspaces').where({ workspace_id: second.workspaceId }).delete();
+    const late = await applyLogin(aLogin(world, 'bob', syncs));
+    expect(await database.db('memberships').where({ user_id: late.userId })).toMatchObject([{ workspace_id: world.workspaceId }]);
+    expect(await database.db('memberships').where({ user_id: userId })).toHaveLength(2);
+    await serve(world, second);
+    await database.db('workspaces').where({ workspace_id: second.workspaceId }).update({ status: 'archived' });
+    const later = await applyLogin(aLogin(world, 'carol', syncs));
+    expect(await database.db('memberships').where({ user_id: later.userId })).toHaveLength(1);
+  });
+
   it('R22 an instance login is refused only when every workspace denies', async () => {
     const second = await aWorld(database.db, `${slug}-second`);
+    await serve(world, second);
     const deny = aSettings({ noMatch: 'deny' });
     const one = await applyLogin(
       aLogin(world, 'alice', [syncOf(world, slug, ['support'], deny), syncOf(second, `${slug}-second`, ['support'], deny)]),

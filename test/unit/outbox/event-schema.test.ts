@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { userDeletedEvent } from '../../../src/membership/events.ts';
 import { eventRows } from '../../../src/outbox/append.ts';
 import { eventJsonSchema, eventSchemas, eventTypes } from '../../../src/outbox/event-schema.ts';
 import { membershipEvent, syncHeldEvent, userEvent } from '../../support/webhook-events.ts';
@@ -33,6 +34,7 @@ describe('event schemas', () => {
     userEvent('user.updated'),
     userEvent('user.archived'),
     userEvent('user.restored'),
+    userDeletedEvent('018f0000-0000-7000-8000-0000000000b1', new Date()),
     membershipEvent({ version: 1 }),
     membershipEvent({ version: 2 }),
     { ...membershipEvent({ version: 3 }), type: 'membership.removed' as const },

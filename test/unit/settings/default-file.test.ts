@@ -60,5 +60,6 @@ test('names of variables follow the path, but for those of other programs and th
     'ROLLCALL_SEALING_KEYS',
     'ROLLCALL_COOKIE_KEYS',
     'ROLLCALL_BOOTSTRAP_API_KEY',
+    'ROLLCALL_LICENCE',
   ]);
 });
