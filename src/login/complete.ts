@@ -1,17 +1,15 @@
-import { BrokerError, type BrokerErrorCode, toBrokerError } from '../domain/broker-error.ts';
+import { BrokerError, type BrokerErrorCode } from '../domain/broker-error.ts';
 import type { Connection } from '../domain/connection.ts';
 import type { FederatedIdentity } from '../domain/federated-identity.ts';
-import type { Log } from '../infra/log.ts';
-import { isDatabaseUnavailable } from '../infra/postgres.ts';
 import { uniqueId } from '../infra/unique-id.ts';
 import type { LoginSync, SyncResult } from '../membership/apply.ts';
 import type { WorkspaceSync } from '../membership/decision.ts';
-import type { LoginTraceRow } from '../membership/login-store.ts';
 import type { RelyingParty } from '../oidc/relying-party.ts';
 import type { ServiceProvider } from '../saml/service-provider.ts';
 import type { PendingLogin, PendingLoginStore } from './pending-login-store.ts';
+import { type RecordRefusal, type RefusedLogin, refusalFrom } from './refusal.ts';
 import { type ConnectionContext, isStorable, type SyncContexts } from './sync-context.ts';
-import { type PassedCheck, refusedTrace, traceDetail } from './trace.ts';
+import { type PassedCheck, traceDetail } from './trace.ts';
 
 /** An IdP's answer as it came in at the edge. */
 export interface LoginAnswer {
@@ -22,15 +20,10 @@ export interface LoginAnswer {
   readonly browserToken: string | undefined;
 }
 
+/** `interactionUid` of a refusal is null if the answer belongs to no login of this browser. */
 export type LoginResult =
   | { readonly kind: 'signed_in'; readonly interactionUid: string; readonly loginId: string }
-  | {
-      readonly kind: 'refused';
-      readonly error: BrokerError;
-      readonly loginId: string;
-      /** Where the app can be told; null if the answer belongs to no login of this browser. */
-      readonly interactionUid: string | null;
-    };
+  | RefusedLogin;
 
 interface VerifiedAnswer {
   readonly identity: FederatedIdentity;
@@ -49,10 +42,9 @@ export function createLoginCompletion(deps: {
   readonly serviceProvider: ServiceProvider;
   readonly relyingParty: RelyingParty;
   readonly applyLogin: (login: LoginSync) => Promise<SyncResult>;
-  readonly saveTrace: (trace: LoginTraceRow) => Promise<void>;
+  readonly recordRefusal: RecordRefusal;
   readonly onChange: () => void;
   readonly onOutcome: (protocol: 'saml' | 'oidc', outcome: 'signed_in' | BrokerErrorCode) => void;
-  readonly log: Log;
   readonly now: () => Date;
 }) {
   const { pendingLogins, contexts, now } = deps;
@@ -120,10 +112,10 @@ export function createLoginCompletion(deps: {
       deps.onOutcome(protocol, 'signed_in');
       return { kind: 'signed_in', interactionUid: pending.interactionUid, loginId };
     } catch (thrown) {
-      const error = refusalFrom(thrown);
+      const error = thrown instanceof SyncRefusal ? thrown.refusal : refusalFrom(thrown);
       deps.onOutcome(protocol, error.code);
-      await recordRefusal({ loginId, connectionId, traced: thrown instanceof SyncRefusal }, error, pending);
-      return { kind: 'refused', error, loginId, interactionUid: pending?.interactionUid ?? null };
+      const interactionUid = pending?.interactionUid ?? null;
+      return deps.recordRefusal({ loginId, connectionId, interactionUid, traced: thrown instanceof SyncRefusal }, error);
     }
   }
 
@@ -155,26 +147,6 @@ export function createLoginCompletion(deps: {
       return syncOnce(connection, identity, targets, trace, false);
     }
   }
-
-  async function recordRefusal(
-    login: { loginId: string; connectionId: string; traced: boolean },
-    error: BrokerError,
-    pending: PendingLogin | null,
-  ): Promise<void> {
-    const { loginId, connectionId } = login;
-    const { code, reason } = error;
-    const level = error.face.status >= 500 ? 'error' : 'info';
-    deps.log[level]({ loginId, connectionId, code, reason, err: error }, 'login refused');
-    // Without a pending login of this browser nobody is waiting, and a stranger must not fill the trace table.
-    if (!pending) return;
-    try {
-      await pendingLogins.saveOutcome(pending.interactionUid, { kind: 'refused', code, reason: reason ?? null, loginId });
-      if (!login.traced) await deps.saveTrace(refusedTrace({ loginId, connectionId }, error, now()));
-    } catch (failure) {
-      // The person still gets the page, and the log line above has the reference.
-      deps.log.warn({ loginId, err: failure }, 'the trace of a refused login could not be stored');
-    }
-  }
 }
 
 /** A refusal that was committed together with its trace (R22 `deny`). */
@@ -184,12 +156,6 @@ class SyncRefusal extends Error {
     super(refusal.message);
     this.refusal = refusal;
   }
-}
-
-function refusalFrom(thrown: unknown): BrokerError {
-  if (thrown instanceof SyncRefusal) return thrown.refusal;
-  if (isDatabaseUnavailable(thrown)) return new BrokerError('unavailable', 'Postgres cannot be reached', { cause: thrown });
-  return toBrokerError(thrown);
 }
 
 /** The identity as Postgres can hold it: a subject that cannot be stored exactly might become somebody else's, so it is refused. */

@@ -1,9 +1,11 @@
 import { BrokerError } from '../domain/broker-error.ts';
 import type { Connection } from '../domain/connection.ts';
+import { uniqueId } from '../infra/unique-id.ts';
 import type { RelyingParty } from '../oidc/relying-party.ts';
 import type { ServiceProvider } from '../saml/service-provider.ts';
 import type { ConnectionChoice } from './connection-candidates.ts';
 import type { Expectation, PendingLoginStore } from './pending-login-store.ts';
+import { type RecordRefusal, type RefusedLogin, refusalFrom } from './refusal.ts';
 
 export interface LoginRequest {
   readonly interactionUid: string;
@@ -24,7 +26,8 @@ export type LoginStep =
       readonly fields: Readonly<Record<string, string>>;
       readonly cookie: LoginCookie;
     }
-  | { readonly kind: 'choose'; readonly connections: readonly ConnectionChoice[] };
+  | { readonly kind: 'choose'; readonly connections: readonly ConnectionChoice[] }
+  | RefusedLogin;
 
 export interface LoginCookie {
   readonly pendingId: string;
@@ -38,31 +41,41 @@ export function createLoginStart(deps: {
   readonly pendingLogins: PendingLoginStore;
   readonly serviceProvider: ServiceProvider;
   readonly relyingParty: RelyingParty;
+  readonly recordRefusal: RecordRefusal;
+  readonly now: () => Date;
 }) {
-  /** @throws BrokerError `not_found`, `connection_disabled`, `upstream_unavailable`, `upstream_misconfigured` */
+  const { now, pendingLogins } = deps;
+
+  /** What goes wrong becomes a step of its own: the person gets a page, and by it the app hears of the error. */
   return async function startLogin(request: LoginRequest): Promise<LoginStep> {
-    const choices = await deps.candidates({
-      ...(request.workspace !== undefined && { workspace: request.workspace }),
-      ...(request.connection !== undefined && { connection: request.connection }),
-    });
-    const [only, ...others] = choices;
-    if (!only) throw new BrokerError('not_found', 'no connection can serve this login', { reason: 'no_connection' });
-    if (others.length > 0) return { kind: 'choose', connections: choices };
+    let connectionId: string | null = null;
+    try {
+      const choices = await candidatesFor(request);
+      const [only, ...others] = choices;
+      if (!only) throw new BrokerError('not_found', 'no connection can serve this login', { reason: 'no_connection' });
+      if (others.length > 0) return { kind: 'choose', connections: choices };
+      ({ connectionId } = only);
+      return await depart(connectionId, request);
+    } catch (thrown) {
+      const { interactionUid } = request;
+      return deps.recordRefusal({ loginId: uniqueId(now()), connectionId, interactionUid }, refusalFrom(thrown));
+    }
+  };
 
-    const connection = await deps.loadConnection(only.connectionId);
+  function candidatesFor({ workspace, connection }: LoginRequest): Promise<readonly ConnectionChoice[]> {
+    return deps.candidates({ ...(workspace !== undefined && { workspace }), ...(connection !== undefined && { connection }) });
+  }
+
+  async function depart(connectionId: string, request: LoginRequest): Promise<LoginStep> {
+    const connection = await deps.loadConnection(connectionId);
     if (!connection) throw new BrokerError('not_found', 'the connection was deleted', { reason: 'no_connection' });
-    if (!connection.enabled) throw new BrokerError('connection_disabled', `connection ${connection.connectionId} is disabled`);
-
-    const { pendingId, browserToken } = deps.pendingLogins.newId();
+    if (!connection.enabled) throw new BrokerError('connection_disabled', `connection ${connectionId} is disabled`);
+    const { pendingId, browserToken } = pendingLogins.newId();
     const { step, expectation } = await goToIdp(connection, pendingId, request);
     const { interactionUid } = request;
-    await deps.pendingLogins.save(
-      pendingId,
-      { interactionUid, connectionId: connection.connectionId, expectation },
-      browserToken,
-    );
+    await pendingLogins.save(pendingId, { interactionUid, connectionId, expectation }, browserToken);
     return { ...step, cookie: { pendingId, value: browserToken } };
-  };
+  }
 
   async function goToIdp(connection: Connection, pendingId: string, request: LoginRequest): Promise<Departure> {
     const { connectionId, version, protocol } = connection;

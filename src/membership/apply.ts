@@ -6,7 +6,6 @@ import type { User } from '../domain/user.ts';
 import type { WebhookEvent } from '../domain/webhook-event.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
 import { uniqueId } from '../infra/unique-id.ts';
-import { appendEvents } from '../outbox/append.ts';
 import {
   decideMembership,
   keepLastAdmin,
@@ -96,23 +95,23 @@ async function applyChanges(
   const refusal = refusalOf(outcomes);
   if (refusal && !known) throw refusal;
 
-  await store.saveUser(tx, user, prints.profile, now);
-  await store.saveIdentity(tx, {
+  const profileChanged = known?.profileFingerprint !== prints.profile;
+  const events: WebhookEvent[] = [];
+  if (profileChanged) events.push(userEvent(known ? 'user.updated' : 'user.created', user, now));
+  const cause = { kind: 'login', connection_id: connectionId, login_id: loginId } as const;
+  const memberships = await carryOut(tx, outcomes, { user, cause, now }, events);
+  await store.saveLogin(tx, {
+    user,
+    profileFingerprint: profileChanged ? prints.profile : null,
+    identity,
     connectionId,
-    subject: identity.subject,
-    issuer: identity.issuer,
-    userId: user.userId,
     groups: login.lastGroups,
     groupsFingerprint: prints.groups,
+    memberships,
+    events,
+    trace: traceRow(login, { userId: user.userId, refusal }, now),
     now,
   });
-  const events: WebhookEvent[] = [];
-  if (!known) events.push(userEvent('user.created', user, now));
-  else if (known.profileFingerprint !== prints.profile) events.push(userEvent('user.updated', user, now));
-  const cause = { kind: 'login', connection_id: connectionId, login_id: loginId } as const;
-  events.push(...(await saveOutcomes(tx, outcomes, login, { user, cause, now })));
-  await appendEvents(tx, events, { now });
-  await store.insertTrace(tx, traceRow(login, { userId: user.userId, refusal }, now));
   return { userId: user.userId, changed: events.length > 0, refusal };
 }
 
@@ -166,15 +165,14 @@ function refusalOf(outcomes: readonly Outcome[]): BrokerError | null {
   });
 }
 
-/** Writes every workspace's outcome and returns the events that tell of it. */
-async function saveOutcomes(
+/** What each workspace's outcome comes to: the rows to write, and `events` that tell of them. */
+async function carryOut(
   tx: Transaction,
   outcomes: readonly Outcome[],
-  { connectionId, loginId }: LoginSync,
   context: EventContext,
-): Promise<WebhookEvent[]> {
+  events: WebhookEvent[],
+): Promise<store.MembershipRecord[]> {
   const { userId } = context.user;
-  const events: WebhookEvent[] = [];
   const records: store.MembershipRecord[] = [];
   for (const { sync, stored, decision } of outcomes) {
     const held = decision.kind === 'deny' ? null : decision.held;
@@ -194,8 +192,7 @@ async function saveOutcomes(
     }
     if (held) events.push(syncHeldEvent(held, version, sync, context));
   }
-  if (records.length > 0) await store.saveMemberships(tx, records, { userId, connectionId, loginId, now: context.now });
-  return events;
+  return records;
 }
 
 async function createGroups(tx: Transaction, sync: WorkspaceSync): Promise<void> {

@@ -4,6 +4,7 @@ import { BrokerError, type BrokerErrorCode, errorFaces } from '../../domain/brok
 import { isUniqueId } from '../../infra/unique-id.ts';
 import type { LoginAnswer, LoginResult } from '../../login/complete.ts';
 import type { LoginOutcome } from '../../login/pending-login-store.ts';
+import type { RefusedLogin } from '../../login/refusal.ts';
 import type { LoginRequest, LoginStep } from '../../login/start.ts';
 import type { OpenIdProvider } from '../../provider/provider.ts';
 import { noteFacts } from '../access-log.ts';
@@ -90,6 +91,9 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
       case 'choose':
         sendPage(res, 200, renderChooserPage({ interactionUid, connections: step.connections }));
         break;
+      case 'refused':
+        showRefusal(res, step);
+        break;
       case 'post':
         cookies.set(req, res, step.cookie);
         sendPage(res, 200, renderPostPage(step));
@@ -110,8 +114,11 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
       seeOther(res, `/interaction/${result.interactionUid}/finish`);
       return;
     }
-    const { error, loginId: reference, interactionUid } = result;
-    noteFacts(res, { code: error.code });
+    showRefusal(res, result);
+  }
+
+  function showRefusal(res: Response, { error, loginId: reference, interactionUid }: RefusedLogin): void {
+    noteFacts(res, { loginId: reference, code: error.code });
     setRetryAfter(res, error);
     const back = interactionUid === null ? {} : { back: `/interaction/${interactionUid}/finish` };
     sendPage(res, error.face.status, renderErrorPage({ error, reference, ...back }));
