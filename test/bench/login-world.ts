@@ -151,7 +151,7 @@ async function setUp(
 async function startServer(env: NodeJS.ProcessEnv, publicUrl: string, core: string): Promise<ChildProcess> {
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
   // Its log goes where an operator's would: through a pipe, at the default level.
-  const server = spawn('taskset', ["-c", core, process.execPath, ...startFlags(), main], {
+  const server = spawn('taskset', ['-c', core, process.execPath, ...startFlags(), main], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
