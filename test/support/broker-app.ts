@@ -79,9 +79,3 @@ export function createBrokerApp({ issuer, clientId, send }: { issuer: string; cl
     },
   };
 }
-
-/** The OAuth error with which the browser came back to the app. */
-export function oauthErrorIn(callbackUrl: string | null): { readonly error: string | null; readonly description: string } {
-  const parameters = new URL(callbackUrl ?? 'about:blank').searchParams;
-  return { error: parameters.get('error'), description: parameters.get('error_description') ?? '' };
-}

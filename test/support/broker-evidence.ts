@@ -2,7 +2,9 @@ import { expect } from 'vitest';
 import { type BrokerErrorCode, errorFaces } from '../../src/domain/broker-error.ts';
 import type { Database } from '../../src/infra/postgres.ts';
 import type { TraceBody } from './broker-api.ts';
+import { appCallback } from './broker-app.ts';
 import type { Visit } from './broker-browser.ts';
+import type { BegunLogin } from './broker-login.ts';
 import type { BrokerWorld } from './broker-world.ts';
 import { unescapeHtml } from './http-browser.ts';
 
@@ -62,6 +64,18 @@ export async function expectErrorPage(world: BrokerWorld, visit: Visit, expected
   expect(trace !== null, 'a trace').toBe(traced);
   if (trace) expect(trace).toMatchObject({ outcome: code, ...(reason !== undefined && { reason }) });
   return { ...page, visit, trace };
+}
+
+/** "Back to the application": what the app is told, and that the description carries the page's reference. */
+export async function tellApp(world: BrokerWorld, { browser, request }: BegunLogin, refusal: Refusal): Promise<string | null> {
+  const visit = await browser.open(new URL(refusal.back ?? '', world.publicUrl).href, { from: world.publicUrl });
+  expect(visit.leadsTo?.startsWith(appCallback), `on to the app, not ${visit.leadsTo ?? visit.text}`).toBe(true);
+  const parameters = new URL(visit.leadsTo ?? '').searchParams;
+  expect(parameters.get('state')).toBe(request.state);
+  expect(parameters.get('iss')).toBe(`${world.publicUrl}/oidc`);
+  expect(parameters.get('code')).toBeNull();
+  expect(parameters.get('error_description')).toContain(refusal.reference);
+  return parameters.get('error');
 }
 
 export function errorPageIn({ text, status }: Visit): ErrorPage {
