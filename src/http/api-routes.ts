@@ -52,7 +52,7 @@ export function createApiRoutes(deps: ApiDeps): Router {
   });
   // Before the body is read: strangers get no memory of ours.
   api.use(createAdminAuth(deps.apiKeys));
-  api.use(json({ limit: deps.maxJsonBytes, type: ['application/json', 'application/merge-patch+json'] }));
+  api.use(json({ limit: deps.maxJsonBytes, type: ['application/json', 'application/merge-patch+json'], inflate: false }));
 
   api.use('/connections', createConnectionRoutes(deps));
   api.use('/workspaces', createWorkspaceRoutes({ workspaces: deps.workspaces, findWorkspace }));

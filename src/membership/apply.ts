@@ -58,7 +58,7 @@ export function createApplyLogin(deps: { readonly db: Database; readonly ladder:
     });
     if (confirmed?.fresh === false) throw replayed();
     if (confirmed) return { userId: confirmed.userId, changed: false, refusal: null };
-    return deps.db.transaction((tx) => applyChanges(tx, login, prints, deps.ladder, now));
+    return withoutDeadlock(() => deps.db.transaction((tx) => applyChanges(tx, login, prints, deps.ladder, now)));
   };
 }
 
@@ -69,7 +69,11 @@ async function applyChanges(
   ladder: RoleLadder,
   now: Date,
 ): Promise<SyncResult> {
-  const { connectionId, identity, loginId, workspaces } = login;
+  const { connectionId, identity, loginId } = login;
+  const workspaces = inLockOrder(login.workspaces);
+  // Before anything is written: a transaction gets its id at its first write, and the event log goes by it (`outbox/read.ts`). Got
+  // under the lock, the ids of logins of one person, and so their events, stand in the order of their versions.
+  const known = await findPerson(tx, login);
   const fresh = await store.markAnswerUsed(tx, {
     connectionId,
     answerId: identity.answerId,
@@ -77,7 +81,6 @@ async function applyChanges(
   });
   if (!fresh) throw replayed();
 
-  const known = await findPerson(tx, login);
   const user: User = { userId: known?.user.userId ?? uniqueId(now), status: 'active', ...identity.profile };
   const current = known
     ? await store.readMemberships(
@@ -113,6 +116,21 @@ async function applyChanges(
     now,
   });
   return { userId: user.userId, changed: events.length > 0, refusal };
+}
+
+/** Connections list their workspaces in orders of their own; logins that lock several must not meet crosswise. */
+function inLockOrder(workspaces: readonly WorkspaceSync[]): readonly WorkspaceSync[] {
+  return workspaces.toSorted((a, b) => (a.workspaceId < b.workspaceId ? -1 : 1));
+}
+
+/** What meets crosswise all the same (a demotion here, a new group there): Postgres ends one (40P01), which then finds the way free. */
+async function withoutDeadlock<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== '40P01') throw error;
+    return run();
+  }
 }
 
 /** The person that this identity belongs to, locked; null: a first login that may make one. */

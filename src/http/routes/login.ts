@@ -35,8 +35,8 @@ export type LoginProvider = Pick<OpenIdProvider, 'interaction' | 'finishSignedIn
 export function createLoginRoutes(deps: LoginRouteDeps): Router {
   const { provider, cookies, limits } = deps;
   const router = Router({ caseSensitive: true, strict: true });
-  // Only `SAMLResponse` and `RelayState` are read; some IdPs add fields of their own.
-  const form = urlencoded({ extended: false, limit: deps.maxFormBytes, parameterLimit: 20 });
+  // Only `SAMLResponse` and `RelayState` are read; some IdPs add fields of their own. No browser compresses a form.
+  const form = urlencoded({ extended: false, limit: deps.maxFormBytes, parameterLimit: 20, inflate: false });
 
   router.get('/interaction/:uid', getOnly, limits.start, async (req, res) => {
     const { uid, parameters } = await provider.interaction(req, res);
