@@ -4,6 +4,7 @@ import { renderErrorPage } from './http/pages.ts';
 import { scopeOfChange, writePlannedChange } from './http/planned-change.ts';
 import { createRateLimit } from './http/rate-limit.ts';
 import { createHttpServer } from './http/server.ts';
+import { createCache } from './infra/cache.ts';
 import type { ExpiringStore } from './infra/expiring-store.ts';
 import { createFallbackStore } from './infra/expiring-store-fallback.ts';
 import { createMemoryStore } from './infra/expiring-store-memory.ts';
@@ -15,8 +16,10 @@ import { createMetrics, type Metrics } from './infra/metrics.ts';
 import type { Database } from './infra/postgres.ts';
 import { connectRedis, type RedisClient } from './infra/redis.ts';
 import { createLoginCompletion } from './login/complete.ts';
+import type { LoginHints } from './login/connection-candidates.ts';
 import { connectionSecretContext } from './login/connection-store.ts';
 import { createPendingLoginStore } from './login/pending-login-store.ts';
+import { createRefusalRecorder } from './login/refusal.ts';
 import { createLoginStart } from './login/start.ts';
 import { createSweeper } from './login/sweeper.ts';
 import { createSyncContexts } from './login/sync-context.ts';
@@ -193,11 +196,11 @@ function composeLogin(deps: {
   const { settings, stores, keys, metrics, log, now } = deps;
   const { db, ladder, connections, outbound, sealedBox, licences } = stores;
   const { publicUrl, saml } = settings;
-  const traces = createTraceStore({ db });
   const pendingLogins = createPendingLoginStore({
     store: deps.expiring,
     pendingLoginSeconds: settings.login.pendingLoginSeconds,
   });
+  const recordRefusal = createRefusalRecorder({ pendingLogins, saveTrace: createTraceStore({ db }).save, log, now });
   const contexts = createSyncContexts({
     loadForLogin: connections.loadForLogin,
     loadCatalogue: stores.catalogue.loadCatalogue,
@@ -222,17 +225,21 @@ function composeLogin(deps: {
     ...settings.outbound,
   });
   const loadConnection = async (connectionId: string) => (await contexts.connection(connectionId))?.connection ?? null;
+  const candidates = createCache({
+    maxEntries: 10_000,
+    ttlSeconds: contextSeconds,
+    load: (hints) => connections.candidates(JSON.parse(hints) as LoginHints),
+  });
   const startLogin = createLoginStart({
-    candidates: connections.candidates,
+    candidates: (hints) => candidates.get(JSON.stringify(hints)),
     homeRealm: stores.homeRealm,
     licenceRefusal: licences.refusal,
-    saveTrace: traces.save,
-    log,
-    now,
     loadConnection,
     pendingLogins,
     serviceProvider,
     relyingParty,
+    recordRefusal,
+    now,
   });
   const completion = createLoginCompletion({
     pendingLogins,
@@ -240,11 +247,11 @@ function composeLogin(deps: {
     serviceProvider,
     relyingParty,
     applyLogin: createApplyLogin({ db, ladder, seatLimit: licences.seatLimit, now }),
-    saveTrace: traces.save,
     licence: licences,
+    recordRefusal,
+    log,
     onChange: deps.onChange,
     onOutcome: (protocol, outcome) => metrics.countLogin(outcome, protocol),
-    log,
     now,
   });
   return {
@@ -258,6 +265,7 @@ function composeLogin(deps: {
       },
     },
     forgetConnection(connectionId: string): void {
+      candidates.clear();
       contexts.forgetConnection(connectionId);
       serviceProvider.forget(connectionId);
       relyingParty.forget(connectionId);

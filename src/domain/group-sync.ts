@@ -15,6 +15,14 @@ export interface AppGroup {
   readonly requiresRole: string | null;
 }
 
+/** The catalogue finds groups by an index on their names, and an entry of a Postgres index holds some 2,700 bytes. */
+const maxAppGroupNameBytes = 2_600;
+
+/** Whether an app group can have this name. */
+export function fitsAppGroup(name: string): boolean {
+  return Buffer.byteLength(name) <= maxAppGroupNameBytes;
+}
+
 /** One rule, in its canonical JSON form: `{ "from": "Marketing Team", "to": "marketing" }`. */
 export interface MappingRule {
   /** Exact IdP group name, glob (`eng-*`) or anchored RE2 expression, as `match` says. */

@@ -105,7 +105,14 @@ export function createApiRoutes(deps: ApiDeps): Router {
   api.use('/docs', createDocsRoutes());
   // Before the body is read: strangers get no memory of ours.
   api.use(createAdminAuth({ find: deps.apiKeys.find, isRead }));
-  api.use(json({ limit: deps.maxJsonBytes, type: ['application/json', 'application/merge-patch+json'], verify: noteBody }));
+  api.use(
+    json({
+      limit: deps.maxJsonBytes,
+      type: ['application/json', 'application/merge-patch+json'],
+      verify: noteBody,
+      inflate: false,
+    }),
+  );
   api.use(createIdempotency({ store: deps.idempotency, isRead, log: deps.log }));
   api.use(createAuditTrail({ audit: deps.audit, operations: apiOperations, states: createAuditStates(deps), log: deps.log }));
 

@@ -2,6 +2,7 @@ import { isIP, isIPv6 } from 'node:net';
 import type { RequestHandler } from 'express';
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { BrokerError } from '../domain/broker-error.ts';
+import { createBreaker } from '../infra/breaker.ts';
 import type { RedisClient } from '../infra/redis.ts';
 
 /**
@@ -15,33 +16,59 @@ export function createRateLimit(options: {
   readonly requestsPerMinute: number;
   readonly redis: RedisClient | null;
 }): RequestHandler {
-  const counter = { keyPrefix: `rate:${options.name}`, points: options.requestsPerMinute, duration: 60 };
-  const memory = new RateLimiterMemory(counter);
-  const limiter =
-    options.redis === null
-      ? memory
-      : new RateLimiterRedis({
-          ...counter,
-          storeClient: options.redis,
-          insuranceLimiter: memory,
-          rejectIfRedisNotReady: true,
-          // An address over its limit costs Redis nothing more.
-          inMemoryBlockOnConsumed: options.requestsPerMinute + 1,
-        });
+  const { name, requestsPerMinute, redis } = options;
+  const consume = createCounter({ keyPrefix: `rate:${name}`, points: requestsPerMinute, duration: 60 }, redis);
 
   return async (req, res, next) => {
-    try {
-      await limiter.consume(addressKey(req.ip));
-    } catch (refused) {
-      if (!(refused instanceof RateLimiterRes)) throw refused;
+    const refused = await consume(addressKey(req.ip));
+    if (refused) {
       // RFC 9110 10.2.3.
       res.setHeader('retry-after', String(Math.max(1, Math.ceil(refused.msBeforeNext / 1_000))));
-      throw new BrokerError('rate_limited', `more than ${options.requestsPerMinute} requests a minute from one address`, {
-        reason: options.name.replaceAll('-', '_'),
+      throw new BrokerError('rate_limited', `more than ${requestsPerMinute} requests a minute from one address`, {
+        reason: name.replaceAll('-', '_'),
       });
     }
     next();
   };
+}
+
+type Consume = (key: string) => Promise<RateLimiterRes | null>;
+
+/** While Redis is away this process counts for itself, and asks only so often whether it is back: each question may hold somebody up. */
+const pauseMilliseconds = 10_000;
+
+/** Null: within the limit. */
+function createCounter(limit: { keyPrefix: string; points: number; duration: number }, redis: RedisClient | null): Consume {
+  const memory = new RateLimiterMemory(limit);
+  if (redis === null) return (key) => refusalOf(memory.consume(key));
+  const shared = new RateLimiterRedis({
+    ...limit,
+    storeClient: redis,
+    rejectIfRedisNotReady: true,
+    // An address over its limit costs Redis nothing more.
+    inMemoryBlockOnConsumed: limit.points + 1,
+  });
+  const breaker = createBreaker({
+    pauseMilliseconds,
+    elapsedMilliseconds: () => performance.now(),
+    // The store of short-lived values says it once for all.
+    onChange: () => {},
+  });
+  return async (key) => {
+    const attempt = await breaker.attempt(() => refusalOf(shared.consume(key)));
+    return attempt.answered ? attempt.value : refusalOf(memory.consume(key));
+  };
+}
+
+/** The library rejects with the state of the counter where it refuses, and with an error where it fails. */
+function refusalOf(consumed: Promise<unknown>): Promise<RateLimiterRes | null> {
+  return consumed.then(
+    () => null,
+    (refused: unknown) => {
+      if (refused instanceof RateLimiterRes) return refused;
+      throw refused;
+    },
+  );
 }
 
 /**

@@ -1,18 +1,17 @@
-import { BrokerError, type BrokerErrorCode, toBrokerError } from '../domain/broker-error.ts';
+import { BrokerError, type BrokerErrorCode } from '../domain/broker-error.ts';
 import type { Connection } from '../domain/connection.ts';
 import type { FederatedIdentity } from '../domain/federated-identity.ts';
 import type { Log } from '../infra/log.ts';
-import { isDatabaseUnavailable } from '../infra/postgres.ts';
 import { uniqueId } from '../infra/unique-id.ts';
 import type { LoginSync, SyncResult } from '../membership/apply.ts';
 import type { WorkspaceSync } from '../membership/decision.ts';
-import type { LoginTraceRow } from '../membership/login-store.ts';
 import type { RelyingParty } from '../oidc/relying-party.ts';
 import type { ServiceProvider } from '../saml/service-provider.ts';
 import { checkEmailDomain, linkByEmailOf, refusedIdentity } from './linking.ts';
 import type { PendingLogin, PendingLoginStore } from './pending-login-store.ts';
+import { type RecordRefusal, type RefusedLogin, refusalFrom } from './refusal.ts';
 import { type ConnectionContext, isStorable, type SyncContexts } from './sync-context.ts';
-import { type PassedCheck, refusedTrace, traceDetail } from './trace.ts';
+import { type PassedCheck, traceDetail } from './trace.ts';
 
 /** An IdP's answer as it came in at the edge. */
 export interface LoginAnswer {
@@ -23,15 +22,10 @@ export interface LoginAnswer {
   readonly browserToken: string | undefined;
 }
 
+/** `interactionUid` of a refusal is null if the answer belongs to no login of this browser. */
 export type LoginResult =
   | { readonly kind: 'signed_in'; readonly interactionUid: string; readonly loginId: string }
-  | {
-      readonly kind: 'refused';
-      readonly error: BrokerError;
-      readonly loginId: string;
-      /** Where the app can be told; null if the answer belongs to no login of this browser. */
-      readonly interactionUid: string | null;
-    };
+  | RefusedLogin;
 
 interface VerifiedAnswer {
   readonly identity: FederatedIdentity;
@@ -50,12 +44,12 @@ export function createLoginCompletion(deps: {
   readonly serviceProvider: ServiceProvider;
   readonly relyingParty: RelyingParty;
   readonly applyLogin: (login: LoginSync) => Promise<SyncResult>;
-  readonly saveTrace: (trace: LoginTraceRow) => Promise<void>;
   /** R35, R36. */
   readonly licence: { refusal(): BrokerError | null; announceLimit(): Promise<void> };
+  readonly recordRefusal: RecordRefusal;
+  readonly log: Log;
   readonly onChange: () => void;
   readonly onOutcome: (protocol: 'saml' | 'oidc', outcome: 'signed_in' | BrokerErrorCode) => void;
-  readonly log: Log;
   readonly now: () => Date;
 }) {
   const { pendingLogins, contexts, now } = deps;
@@ -127,11 +121,20 @@ export function createLoginCompletion(deps: {
       deps.onOutcome(protocol, 'signed_in');
       return { kind: 'signed_in', interactionUid: pending.interactionUid, loginId };
     } catch (thrown) {
-      const error = refusalFrom(thrown);
+      const error = thrown instanceof SyncRefusal ? thrown.refusal : refusalFrom(thrown);
       deps.onOutcome(protocol, error.code);
-      const login = { loginId, connectionId, traced: thrown instanceof SyncRefusal, identity };
-      await recordRefusal(login, error, pending);
-      return { kind: 'refused', error, loginId, interactionUid: pending?.interactionUid ?? null };
+      const interactionUid = pending?.interactionUid ?? null;
+      if (pending && error.code === 'licence_limit_reached') await announceLimit(loginId);
+      return deps.recordRefusal(
+        {
+          loginId,
+          connectionId,
+          interactionUid,
+          traced: thrown instanceof SyncRefusal,
+          identity: refusedIdentity(error, identity),
+        },
+        error,
+      );
     }
   }
 
@@ -165,27 +168,11 @@ export function createLoginCompletion(deps: {
     }
   }
 
-  async function recordRefusal(
-    login: { loginId: string; connectionId: string; traced: boolean; identity: FederatedIdentity | null },
-    error: BrokerError,
-    pending: PendingLogin | null,
-  ): Promise<void> {
-    const { loginId, connectionId } = login;
-    const { code, reason } = error;
-    const level = error.face.status >= 500 ? 'error' : 'info';
-    deps.log[level]({ loginId, connectionId, code, reason, err: error }, 'login refused');
-    // Without a pending login of this browser nobody is waiting, and a stranger must not fill the trace table.
-    if (!pending) return;
-    try {
-      await pendingLogins.saveOutcome(pending.interactionUid, { kind: 'refused', code, reason: reason ?? null, loginId });
-      if (!login.traced) {
-        await deps.saveTrace(refusedTrace({ loginId, connectionId }, error, now(), refusedIdentity(error, login.identity)));
-      }
-      if (code === 'licence_limit_reached') await deps.licence.announceLimit();
-    } catch (failure) {
-      // The person still gets the page, and the log line above has the reference.
-      deps.log.warn({ loginId, err: failure }, 'the trace of a refused login could not be stored');
-    }
+  /** The person gets the page, whether or not the event can be stored now. */
+  async function announceLimit(loginId: string): Promise<void> {
+    await deps.licence
+      .announceLimit()
+      .catch((err: unknown) => deps.log.warn({ loginId, err }, 'the licence limit could not be announced'));
   }
 }
 
@@ -196,12 +183,6 @@ class SyncRefusal extends Error {
     super(refusal.message);
     this.refusal = refusal;
   }
-}
-
-function refusalFrom(thrown: unknown): BrokerError {
-  if (thrown instanceof SyncRefusal) return thrown.refusal;
-  if (isDatabaseUnavailable(thrown)) return new BrokerError('unavailable', 'Postgres cannot be reached', { cause: thrown });
-  return toBrokerError(thrown);
 }
 
 /** The identity as Postgres can hold it: a subject that cannot be stored exactly might become somebody else's, so it is refused. */

@@ -77,12 +77,14 @@ export function createPendingLoginStore(deps: { readonly store: ExpiringStore; r
       throw new BrokerError('login_expired', 'this login was already completed', { reason: 'already_completed' });
     },
 
+    /** A refusal never displaces a success: the same answer may come twice, and its second copy be refused after the first signed in. */
     saveOutcome(interactionUid: string, outcome: LoginOutcome): Promise<void> {
-      return store.set(outcomeKey(interactionUid), JSON.stringify(outcome), pendingLoginSeconds);
+      const key = outcome.kind === 'signed_in' ? outcomeKey(interactionUid) : refusalKey(interactionUid);
+      return store.set(key, JSON.stringify(outcome), pendingLoginSeconds);
     },
 
     async takeOutcome(interactionUid: string): Promise<LoginOutcome | null> {
-      const value = await store.take(outcomeKey(interactionUid));
+      const value = (await store.take(outcomeKey(interactionUid))) ?? (await store.take(refusalKey(interactionUid)));
       return value === null ? null : outcomeSchema.parse(JSON.parse(value));
     },
   };
@@ -90,6 +92,7 @@ export function createPendingLoginStore(deps: { readonly store: ExpiringStore; r
 
 const pendingKey = (pendingId: string) => `pending:${pendingId}`;
 const outcomeKey = (interactionUid: string) => `outcome:${interactionUid}`;
+const refusalKey = (interactionUid: string) => `refusal:${interactionUid}`;
 
 function isToken(value: string): boolean {
   return /^[A-Za-z0-9_-]{43}$/.test(value);

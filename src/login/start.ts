@@ -1,14 +1,12 @@
 import { BrokerError } from '../domain/broker-error.ts';
 import type { Connection } from '../domain/connection.ts';
-import type { Log } from '../infra/log.ts';
 import { uniqueId } from '../infra/unique-id.ts';
-import type { LoginTraceRow } from '../membership/login-store.ts';
 import type { RelyingParty } from '../oidc/relying-party.ts';
 import type { ServiceProvider } from '../saml/service-provider.ts';
 import type { ConnectionChoice, LoginHints } from './connection-candidates.ts';
 import { type Choice, chooseConnections, type HomeRealm } from './home-realm.ts';
 import type { Expectation, PendingLoginStore } from './pending-login-store.ts';
-import { refusedTrace } from './trace.ts';
+import { type RecordRefusal, type RefusedLogin, refusalFrom } from './refusal.ts';
 
 export interface LoginRequest {
   readonly interactionUid: string;
@@ -38,8 +36,7 @@ export type LoginStep =
       readonly asksForEmail?: boolean;
       readonly notice?: Choice['notice'];
     }
-  /** R35: refused before anybody is sent to an IdP; the app is told by the interaction's way back. */
-  | { readonly kind: 'refused'; readonly error: BrokerError; readonly loginId: string };
+  | RefusedLogin;
 
 export interface LoginCookie {
   readonly pendingId: string;
@@ -52,50 +49,47 @@ export function createLoginStart(deps: {
   readonly homeRealm: HomeRealm;
   /** R35: why nobody may sign in; null: the licence allows it. */
   readonly licenceRefusal: () => BrokerError | null;
-  readonly saveTrace: (trace: LoginTraceRow) => Promise<void>;
-  readonly log: Log;
-  readonly now: () => Date;
   readonly loadConnection: (connectionId: string) => Promise<Connection | null>;
   readonly pendingLogins: PendingLoginStore;
   readonly serviceProvider: ServiceProvider;
   readonly relyingParty: RelyingParty;
+  readonly recordRefusal: RecordRefusal;
+  readonly now: () => Date;
 }) {
-  /** @throws BrokerError `not_found`, `connection_disabled`, `upstream_unavailable`, `upstream_misconfigured` */
+  const { now, pendingLogins } = deps;
+
+  /** What goes wrong becomes a step of its own: the person gets a page, and by it the app hears of the error. */
   return async function startLogin(request: LoginRequest): Promise<LoginStep> {
-    const refusal = deps.licenceRefusal();
-    if (refusal) return refuse(refusal, request.interactionUid);
-    const { connections, notice } = await chooseConnections(deps, request);
-    const [only, ...others] = connections;
-    if (!only || others.length > 0 || notice !== null) {
-      const asksForEmail = request.connection === undefined && (await deps.homeRealm.exists());
-      if (!only && !asksForEmail) {
-        throw new BrokerError('not_found', 'no connection can serve this login', { reason: 'no_connection' });
+    let connectionId: string | null = null;
+    try {
+      const refusal = deps.licenceRefusal();
+      if (refusal) throw refusal;
+      const { connections, notice } = await chooseConnections(deps, request);
+      const [only, ...others] = connections;
+      if (!only || others.length > 0 || notice !== null) {
+        const asksForEmail = request.connection === undefined && (await deps.homeRealm.exists());
+        if (!only && !asksForEmail) {
+          throw new BrokerError('not_found', 'no connection can serve this login', { reason: 'no_connection' });
+        }
+        return { kind: 'choose', connections, asksForEmail, notice };
       }
-      return { kind: 'choose', connections, asksForEmail, notice };
+      ({ connectionId } = only);
+      return await depart(connectionId, request);
+    } catch (thrown) {
+      const { interactionUid } = request;
+      return deps.recordRefusal({ loginId: uniqueId(now()), connectionId, interactionUid }, refusalFrom(thrown));
     }
-
-    const connection = await deps.loadConnection(only.connectionId);
-    if (!connection) throw new BrokerError('not_found', 'the connection was deleted', { reason: 'no_connection' });
-    if (!connection.enabled) throw new BrokerError('connection_disabled', `connection ${connection.connectionId} is disabled`);
-
-    const { pendingId, browserToken } = deps.pendingLogins.newId();
-    const { step, expectation } = await goToIdp(connection, pendingId, request);
-    const { interactionUid } = request;
-    await deps.pendingLogins.save(
-      pendingId,
-      { interactionUid, connectionId: connection.connectionId, expectation },
-      browserToken,
-    );
-    return { ...step, cookie: { pendingId, value: browserToken } };
   };
 
-  async function refuse(error: BrokerError, interactionUid: string): Promise<LoginStep> {
-    const loginId = uniqueId(deps.now());
-    const { code, reason = null } = error;
-    deps.log.info({ loginId, code, reason, err: error }, 'login refused');
-    await deps.pendingLogins.saveOutcome(interactionUid, { kind: 'refused', code, reason, loginId });
-    await deps.saveTrace(refusedTrace({ loginId, connectionId: null }, error, deps.now()));
-    return { kind: 'refused', error, loginId };
+  async function depart(connectionId: string, request: LoginRequest): Promise<LoginStep> {
+    const connection = await deps.loadConnection(connectionId);
+    if (!connection) throw new BrokerError('not_found', 'the connection was deleted', { reason: 'no_connection' });
+    if (!connection.enabled) throw new BrokerError('connection_disabled', `connection ${connectionId} is disabled`);
+    const { pendingId, browserToken } = pendingLogins.newId();
+    const { step, expectation } = await goToIdp(connection, pendingId, request);
+    const { interactionUid } = request;
+    await pendingLogins.save(pendingId, { interactionUid, connectionId, expectation }, browserToken);
+    return { ...step, cookie: { pendingId, value: browserToken } };
   }
 
   async function goToIdp(connection: Connection, pendingId: string, request: LoginRequest): Promise<Departure> {

@@ -1,7 +1,7 @@
 import type { AllowedDomain, Connection, SyncTarget } from '../domain/connection.ts';
 import type { ClaimSource, Groups } from '../domain/federated-identity.ts';
 import { readGroups } from '../domain/group-claim.ts';
-import type { AppGroup, GroupClaim, GroupMapping, RoleLadder } from '../domain/group-sync.ts';
+import { type AppGroup, fitsAppGroup, type GroupClaim, type GroupMapping, type RoleLadder } from '../domain/group-sync.ts';
 import { createCache } from '../infra/cache.ts';
 import { uniqueId } from '../infra/unique-id.ts';
 import { type CompiledCatalogue, compileCatalogue } from '../mapping/catalogue.ts';
@@ -74,8 +74,9 @@ export function createSyncContexts(deps: {
       const { groups: appGroups, compiled } = await catalogues.get(workspaceId);
       const entitlements = resolveEntitlements({ mapping, catalogue: compiled, ladder, groups: names });
       const sync = { workspaceId, workspaceSlug, settings, groups, entitlements, newGroups: [] };
-      if (!settings.createMissingGroups || entitlements.missingTargets.length === 0) return sync;
-      const newGroups = entitlements.missingTargets.map((name) => ({ groupId: uniqueId(now()), name, requiresRole: null }));
+      const missing = settings.createMissingGroups ? entitlements.missingTargets.filter(fitsAppGroup) : [];
+      if (missing.length === 0) return sync;
+      const newGroups = missing.map((name) => ({ groupId: uniqueId(now()), name, requiresRole: null }));
       const catalogue = compileCatalogue([...appGroups, ...newGroups]);
       return { ...sync, newGroups, entitlements: resolveEntitlements({ mapping, catalogue, ladder, groups: names }) };
     },

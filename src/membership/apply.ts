@@ -6,7 +6,6 @@ import type { User } from '../domain/user.ts';
 import type { WebhookEvent } from '../domain/webhook-event.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
 import { uniqueId } from '../infra/unique-id.ts';
-import { appendEvents } from '../outbox/append.ts';
 import {
   decideMembership,
   keepLastAdmin,
@@ -70,7 +69,9 @@ export function createApplyLogin(deps: {
     if (confirmed?.fresh === false) throw replayed();
     if (confirmed) return { userId: confirmed.userId, changed: false, refusal: null };
     const { ladder, seatLimit = () => null } = deps;
-    return deps.db.transaction((tx) => applyChanges(tx, login, prints, { ladder, maxUsers: seatLimit(), now }));
+    return withoutDeadlock(() =>
+      deps.db.transaction((tx) => applyChanges(tx, login, prints, { ladder, maxUsers: seatLimit(), now })),
+    );
   };
 }
 
@@ -80,7 +81,11 @@ async function applyChanges(
   prints: Fingerprints,
   { ladder, maxUsers, now }: { readonly ladder: RoleLadder; readonly maxUsers: number | null; readonly now: Date },
 ): Promise<SyncResult> {
-  const { connectionId, identity, loginId, workspaces } = login;
+  const { connectionId, identity, loginId } = login;
+  const workspaces = inLockOrder(login.workspaces);
+  // Before anything is written: a transaction gets its id at its first write, and the event log goes by it (`outbox/read.ts`). Got
+  // under the lock, the ids of logins of one person, and so their events, stand in the order of their versions.
+  const { known, linked } = await findPerson(tx, login);
   const fresh = await store.markAnswerUsed(tx, {
     connectionId,
     answerId: identity.answerId,
@@ -88,7 +93,6 @@ async function applyChanges(
   });
   if (!fresh) throw replayed();
 
-  const { known, linked } = await findPerson(tx, login);
   const user: User = { userId: known?.user.userId ?? uniqueId(now), status: 'active', ...identity.profile };
   const workspaceIds = workspaces.map(({ workspaceId }) => workspaceId);
   const served = await store.readServed(tx, connectionId, user.userId, workspaceIds);
@@ -103,25 +107,46 @@ async function applyChanges(
   if (refusal && !known) throw refusal;
 
   if (!known) await claimSeat(tx, maxUsers);
-  await store.saveUser(tx, user, prints.profile, now);
-  await store.saveIdentity(tx, {
+  const profileChanged = known?.profileFingerprint !== prints.profile;
+  const events: WebhookEvent[] = [];
+  if (profileChanged) events.push(userEvent(known ? 'user.updated' : 'user.created', user, now));
+  const cause = { kind: 'login', connection_id: connectionId, login_id: loginId } as const;
+  const memberships = await carryOut(tx, outcomes, { user, cause, now }, events);
+  await store.saveLogin(tx, {
+    user,
+    profileFingerprint: profileChanged ? prints.profile : null,
+    identity,
     connectionId,
-    subject: identity.subject,
-    issuer: identity.issuer,
-    userId: user.userId,
     groups: login.lastGroups,
     groupsFingerprint: prints.groups,
+    memberships,
+    events,
+    trace: traceRow(
+      linked ? { ...login, traceDetail: { ...login.traceDetail, linked_by_email: true } } : login,
+      {
+        userId: user.userId,
+        refusal,
+      },
+      now,
+    ),
     now,
   });
-  const events: WebhookEvent[] = [];
-  if (!known) events.push(userEvent('user.created', user, now));
-  else if (known.profileFingerprint !== prints.profile) events.push(userEvent('user.updated', user, now));
-  const cause = { kind: 'login', connection_id: connectionId, login_id: loginId } as const;
-  events.push(...(await saveOutcomes(tx, outcomes, login, { user, cause, now })));
-  await appendEvents(tx, events, { now });
-  const traced = linked ? { ...login, traceDetail: { ...login.traceDetail, linked_by_email: true } } : login;
-  await store.insertTrace(tx, traceRow(traced, { userId: user.userId, refusal }, now));
   return { userId: user.userId, changed: events.length > 0, refusal };
+}
+
+/** Connections list their workspaces in orders of their own; logins that lock several must not meet crosswise. */
+function inLockOrder(workspaces: readonly WorkspaceSync[]): readonly WorkspaceSync[] {
+  return workspaces.toSorted((a, b) => (a.workspaceId < b.workspaceId ? -1 : 1));
+}
+
+/** What meets crosswise all the same (a demotion here, a new group there): Postgres ends one (40P01), which then finds the way free. */
+async function withoutDeadlock<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== '40P01') throw error;
+    return run();
+  }
 }
 
 /** The person that this identity belongs to, locked; null: a first login that may make one. `linked`: found by e-mail (R33). */
@@ -179,15 +204,14 @@ function refusalOf(outcomes: readonly Outcome[]): BrokerError | null {
   });
 }
 
-/** Writes every workspace's outcome and returns the events that tell of it. */
-async function saveOutcomes(
+/** What each workspace's outcome comes to: the rows to write, and `events` that tell of them. */
+async function carryOut(
   tx: Transaction,
   outcomes: readonly Outcome[],
-  { connectionId, loginId }: LoginSync,
   context: EventContext,
-): Promise<WebhookEvent[]> {
+  events: WebhookEvent[],
+): Promise<store.MembershipRecord[]> {
   const { userId } = context.user;
-  const events: WebhookEvent[] = [];
   const records: store.MembershipRecord[] = [];
   for (const { sync, stored, decision } of outcomes) {
     const held = decision.kind === 'deny' ? null : decision.held;
@@ -207,8 +231,7 @@ async function saveOutcomes(
     }
     if (held) events.push(syncHeldEvent(held, version, sync, context));
   }
-  if (records.length > 0) await store.saveMemberships(tx, records, { userId, connectionId, loginId, now: context.now });
-  return events;
+  return records;
 }
 
 async function createGroups(tx: Transaction, sync: WorkspaceSync): Promise<void> {

@@ -1,5 +1,5 @@
 import { BrokerError, type FieldError } from '../domain/broker-error.ts';
-import type { AppGroup, RoleLadder } from '../domain/group-sync.ts';
+import { type AppGroup, fitsAppGroup, type RoleLadder } from '../domain/group-sync.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
 import { uniqueId } from '../infra/unique-id.ts';
 
@@ -173,6 +173,7 @@ function checkGroups(groups: readonly AppGroupInput[], roles: RoleLadder): Field
   const ids = new Map<string, number>();
   groups.forEach(({ groupId, name, requiresRole }, index) => {
     const refuse = (field: string, message: string) => errors.push({ path: `groups.${index}.${field}`, message });
+    if (!fitsAppGroup(name)) refuse('name', 'this is too long: give a name of at most 2600 bytes');
     if (roles.includes(name)) refuse('name', 'this is the name of a role, which no group can have');
     if (requiresRole !== null && !roles.includes(requiresRole))
       refuse('requires_role', `give one of ${roles.join(', ')}, or null`);

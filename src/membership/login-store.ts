@@ -1,7 +1,9 @@
 import type { FederatedIdentity } from '../domain/federated-identity.ts';
 import type { AppGroup } from '../domain/group-sync.ts';
 import type { User } from '../domain/user.ts';
+import type { WebhookEvent } from '../domain/webhook-event.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
+import { eventRows, insertEventsSql } from '../outbox/append.ts';
 import type { StoredMembership } from './decision.ts';
 import { userOf } from './store.ts';
 
@@ -160,50 +162,6 @@ export async function hasOtherAdmin(tx: Transaction, workspaceId: string, userId
   return rows.length > 0;
 }
 
-export async function saveUser(tx: Transaction, user: User, profileFingerprint: string, now: Date): Promise<void> {
-  await tx.raw(
-    `INSERT INTO users (user_id, email, email_verified, name, given_name, family_name, profile_fingerprint, created_at, updated_at)
-     VALUES (:userId, :email, :emailVerified, :name, :givenName, :familyName, :profileFingerprint, :now, :now)
-     ON CONFLICT (user_id) DO UPDATE SET email = :email, email_verified = :emailVerified, name = :name, given_name = :givenName,
-       family_name = :familyName, profile_fingerprint = :profileFingerprint, updated_at = :now`,
-    {
-      userId: user.userId,
-      email: user.email,
-      emailVerified: user.emailVerified,
-      name: user.name,
-      givenName: user.givenName,
-      familyName: user.familyName,
-      profileFingerprint,
-      now,
-    },
-  );
-}
-
-export async function saveIdentity(
-  tx: Transaction,
-  identity: {
-    readonly connectionId: string;
-    readonly subject: string;
-    readonly issuer: string;
-    readonly userId: string;
-    /** Claim name to group names; null: unknown this time, the last-seen ones stay (law 6). */
-    readonly groups: Readonly<Record<string, readonly string[]>> | null;
-    readonly groupsFingerprint: string | null;
-    readonly now: Date;
-  },
-): Promise<void> {
-  await tx.raw(
-    `INSERT INTO identities (connection_id, subject, issuer, user_id, last_groups, last_groups_at, groups_fingerprint, last_login_at)
-     VALUES (:connectionId, :subject, :issuer, :userId, :groups::jsonb, CASE WHEN :groups::jsonb IS NULL THEN NULL ELSE :now::timestamptz END,
-             :groupsFingerprint, :now)
-     ON CONFLICT (connection_id, subject) DO UPDATE SET last_login_at = :now,
-       last_groups = coalesce(excluded.last_groups, identities.last_groups),
-       last_groups_at = coalesce(excluded.last_groups_at, identities.last_groups_at),
-       groups_fingerprint = coalesce(excluded.groups_fingerprint, identities.groups_fingerprint)`,
-    { ...identity, groups: identity.groups && JSON.stringify(identity.groups) },
-  );
-}
-
 export interface MembershipRecord {
   readonly workspace_id: string;
   readonly role: string;
@@ -215,23 +173,71 @@ export interface MembershipRecord {
   readonly fingerprint: string | null;
 }
 
-/** All workspaces of one login in one statement. */
-export async function saveMemberships(
-  tx: Transaction,
-  records: readonly MembershipRecord[],
-  about: { readonly userId: string; readonly connectionId: string; readonly loginId: string; readonly now: Date },
-): Promise<void> {
+/** Everything that a login writes; `profileFingerprint` null: the user is stored as they are. */
+export interface LoginWrite {
+  readonly user: User;
+  readonly profileFingerprint: string | null;
+  readonly identity: Pick<FederatedIdentity, 'subject' | 'issuer'>;
+  readonly connectionId: string;
+  /** Claim name to group names; null: unknown this time, the last-seen ones stay (law 6). */
+  readonly groups: Readonly<Record<string, readonly string[]>> | null;
+  readonly groupsFingerprint: string | null;
+  readonly memberships: readonly MembershipRecord[];
+  readonly events: readonly WebhookEvent[];
+  readonly trace: LoginTraceRow;
+  readonly now: Date;
+}
+
+/** User, identity, memberships of all workspaces, events and trace in one statement: one round trip (law 2). */
+export async function saveLogin(tx: Transaction, login: LoginWrite): Promise<void> {
+  const { user, trace, now } = login;
   await tx.raw(
-    `INSERT INTO memberships (workspace_id, user_id, role, group_ids, status, version, reasons, warnings, fingerprint,
-                              connection_id, login_id, created_at, updated_at)
-     SELECT r.workspace_id, :userId, r.role, ARRAY(SELECT jsonb_array_elements_text(r.group_ids)::uuid), r.status, r.version,
-            r.reasons, r.warnings, r.fingerprint, :connectionId, :loginId, :now, :now
-       FROM jsonb_to_recordset(:records::jsonb) AS r (workspace_id uuid, role text, group_ids jsonb, status text, version bigint,
-                                                      reasons jsonb, warnings jsonb, fingerprint text)
-     ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = excluded.role, group_ids = excluded.group_ids,
-       status = excluded.status, version = excluded.version, reasons = excluded.reasons, warnings = excluded.warnings,
-       fingerprint = excluded.fingerprint, connection_id = excluded.connection_id, login_id = excluded.login_id, updated_at = :now`,
-    { ...about, records: JSON.stringify(records) },
+    `WITH person AS (
+       INSERT INTO users (user_id, email, email_verified, name, given_name, family_name, profile_fingerprint, created_at, updated_at)
+       SELECT :userId, :email, :emailVerified::boolean, :name, :givenName, :familyName, :profileFingerprint, :now, :now
+        WHERE :profileFingerprint::text IS NOT NULL
+       ON CONFLICT (user_id) DO UPDATE SET email = excluded.email, email_verified = excluded.email_verified, name = excluded.name,
+         given_name = excluded.given_name, family_name = excluded.family_name,
+         profile_fingerprint = excluded.profile_fingerprint, updated_at = excluded.updated_at),
+     identity AS (
+       INSERT INTO identities (connection_id, subject, issuer, user_id, last_groups, last_groups_at, groups_fingerprint, last_login_at)
+       SELECT :connectionId, :subject, :issuer, :userId, :groups::jsonb, CASE WHEN :groups::jsonb IS NOT NULL THEN :now::timestamptz END,
+              :groupsFingerprint, :now
+       ON CONFLICT (connection_id, subject) DO UPDATE SET last_login_at = excluded.last_login_at,
+         last_groups = coalesce(excluded.last_groups, identities.last_groups),
+         last_groups_at = coalesce(excluded.last_groups_at, identities.last_groups_at),
+         groups_fingerprint = coalesce(excluded.groups_fingerprint, identities.groups_fingerprint)),
+     saved AS (
+       INSERT INTO memberships (workspace_id, user_id, role, group_ids, status, version, reasons, warnings, fingerprint,
+                                connection_id, login_id, created_at, updated_at)
+       SELECT r.workspace_id, :userId, r.role, ARRAY(SELECT jsonb_array_elements_text(r.group_ids)::uuid), r.status, r.version,
+              r.reasons, r.warnings, r.fingerprint, :connectionId, :loginId, :now, :now
+         FROM jsonb_to_recordset(:records::jsonb) AS r (workspace_id uuid, role text, group_ids jsonb, status text, version bigint,
+                                                        reasons jsonb, warnings jsonb, fingerprint text)
+       ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = excluded.role, group_ids = excluded.group_ids,
+         status = excluded.status, version = excluded.version, reasons = excluded.reasons, warnings = excluded.warnings,
+         fingerprint = excluded.fingerprint, connection_id = excluded.connection_id, login_id = excluded.login_id,
+         updated_at = excluded.updated_at),
+     appended AS (${insertEventsSql})
+     ${insertTraceSql}`,
+    {
+      userId: user.userId,
+      email: user.email,
+      emailVerified: user.emailVerified,
+      name: user.name,
+      givenName: user.givenName,
+      familyName: user.familyName,
+      profileFingerprint: login.profileFingerprint,
+      connectionId: login.connectionId,
+      subject: login.identity.subject,
+      issuer: login.identity.issuer,
+      groups: login.groups && JSON.stringify(login.groups),
+      groupsFingerprint: login.groupsFingerprint,
+      records: JSON.stringify(login.memberships),
+      now,
+      ...eventRows(login.events, now),
+      ...traceBindings(trace),
+    },
   );
 }
 
@@ -261,12 +267,18 @@ export async function createAppGroups(tx: Transaction, workspaceId: string, grou
   return rows.length === groups.length;
 }
 
+const insertTraceSql = `
+  INSERT INTO login_traces (login_id, connection_id, user_id, outcome, reason, detail, occurred_at)
+  SELECT :loginId, :traceConnectionId, :traceUserId, :outcome, :reason, :detail::jsonb, :occurredAt
+  ON CONFLICT (login_id) DO NOTHING`;
+
+function traceBindings({ loginId, connectionId, userId, outcome, reason, detail, occurredAt }: LoginTraceRow) {
+  const [traceConnectionId, traceUserId] = [connectionId, userId];
+  return { loginId, traceConnectionId, traceUserId, outcome, reason, detail: JSON.stringify(detail), occurredAt };
+}
+
 export async function insertTrace(db: Database | Transaction, trace: LoginTraceRow): Promise<void> {
-  await db.raw(
-    `INSERT INTO login_traces (login_id, connection_id, user_id, outcome, reason, detail, occurred_at)
-     VALUES (:loginId, :connectionId, :userId, :outcome, :reason, :detail, :occurredAt) ON CONFLICT (login_id) DO NOTHING`,
-    { ...trace, detail: JSON.stringify(trace.detail) },
-  );
+  await db.raw(insertTraceSql, traceBindings(trace));
 }
 
 interface MembershipRow {

@@ -35,8 +35,8 @@ export interface EventFilter {
  * open. The cursor is therefore the pair (transaction id, position), and a page ends before the oldest transaction still open
  * (`pg_snapshot_xmin`): whatever commits later has a greater transaction id than everything handed out.
  *
- * Of two transactions that changed one member at the same time the second may stand first: transaction ids are given out before
- * the member's lock. The data's `version` tells which is newer; deliveries do keep the order.
+ * The events of one member stand in the order of their versions as long as whoever changes it takes its lock before the first
+ * write, which is when a transaction gets its id; the data's `version` tells which is newer in any case.
  * @throws BrokerError `validation_failed` for a cursor that no page returned
  */
 export async function readEvents(db: Database, filter: EventFilter): Promise<EventPage> {

@@ -43,9 +43,19 @@ export function createFailurePages(deps: { readonly log: Log; readonly now: () =
   const outerPolicies = new WeakMap<IncomingMessage, string>();
 
   function describe(ctx: KoaContextWithOIDC, error: Error): object {
-    const { error: code, error_description: description, error_detail: detail } = error as Partial<errors.OIDCProviderError>;
+    const { error: oauth, error_description: description, error_detail: detail } = error as Partial<errors.OIDCProviderError>;
     const { route, client } = ctx.oidc;
-    return { requestId: referenceOf(ctx.req), route, clientId: client?.clientId, error: code, description, detail };
+    const { code, reason } = toPageError(error);
+    return {
+      requestId: referenceOf(ctx.req),
+      route,
+      clientId: client?.clientId,
+      code,
+      reason,
+      error: oauth,
+      description,
+      detail,
+    };
   }
 
   return {

@@ -75,8 +75,8 @@ const wellKnown = {
 function readProfile({ attributes, nameId }: SamlAssertion, settings: SamlSettings): Profile {
   const first = (configured: string | null, names: readonly string[]): string | null => {
     for (const name of configured === null ? names : [configured]) {
-      const value = Object.hasOwn(attributes, name) ? attributes[name]?.find((candidate) => candidate.trim() !== '') : undefined;
-      if (value !== undefined) return value.trim();
+      const value = Object.hasOwn(attributes, name) ? attributes[name]?.map((each) => each.trim()).find(isLine) : undefined;
+      if (value !== undefined) return value;
     }
     return null;
   };
@@ -93,6 +93,11 @@ function readProfile({ attributes, nameId }: SamlAssertion, settings: SamlSettin
     givenName,
     familyName,
   };
+}
+
+/** A line of text fit for a page, a token and a list of members; what is none is left out, as by OpenID Connect. */
+function isLine(text: string): boolean {
+  return text.length > 0 && text.length <= 320 && !/\p{Cc}/u.test(text);
 }
 
 /** The address with its domain in lower case, or null when it is none. The local part is the receiver's business (RFC 5321 2.4). */

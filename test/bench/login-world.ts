@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -58,7 +59,9 @@ export async function createLoginWorld(options: {
     async logIn(protocol) {
       const count = logins[protocol]++;
       const user = count % users;
-      const groups = groupsOf(user, Math.floor(count / users) + (count % changeEvery === 0 ? 1 : 0));
+      // Every user's groups change at each 5th login of theirs; a fifth of the users at a time.
+      const round = Math.floor(count / users);
+      const groups = groupsOf(user, Math.floor((round + (user % changeEvery)) / changeEvery));
       await logInAs({ protocol, user, groups, publicUrl, connectionId: connections[protocol], agent, saml, oidcIdp });
     },
 
@@ -91,7 +94,6 @@ function serverEnvironment(options: {
   const key = () => `bench:${randomBytes(32).toString('base64')}`;
   return {
     PATH: process.env.PATH,
-    NODE_OPTIONS: process.env.BENCH_NODE_OPTIONS ?? '',
     ROLLCALL_MODE: 'development',
     ROLLCALL_PUBLIC_URL: options.publicUrl,
     ROLLCALL_HTTP_HOST: '127.0.0.1',
@@ -149,7 +151,10 @@ async function setUp(
 async function startServer(env: NodeJS.ProcessEnv, publicUrl: string, core: string): Promise<ChildProcess> {
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
   // Its log goes where an operator's would: through a pipe, at the default level.
-  const server = spawn('taskset', ['-c', core, process.execPath, main], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const server = spawn('taskset', ['-c', core, process.execPath, ...startFlags(), main], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   server.stdout?.resume();
   for (let tries = 0; tries < 200; tries++) {
     const answer = await fetch(`${publicUrl}/readyz`).catch(() => null);
@@ -159,6 +164,14 @@ async function startServer(env: NodeJS.ProcessEnv, publicUrl: string, core: stri
   }
   server.kill();
   throw new Error('the server did not get ready');
+}
+
+/** The flags of `npm start`: what is measured is what is shipped. */
+function startFlags(): string[] {
+  const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    scripts: { start: string };
+  };
+  return /node ((?:--\S+ )*)src\/main\.ts$/.exec(scripts.start)?.[1]?.trim().split(' ') ?? [];
 }
 
 interface LoginOf {

@@ -23,7 +23,9 @@ export function useApi() {
   });
   afterAll(() => database.drop());
   beforeEach(async () => {
-    await database.db.raw('TRUNCATE workspaces, events, endpoints, oidc_clients, login_traces, audit_log, idempotency_keys CASCADE');
+    await database.db.raw(
+      'TRUNCATE workspaces, events, endpoints, oidc_clients, login_traces, audit_log, idempotency_keys CASCADE',
+    );
     server = aServer({ api: apiOn(database.db) });
     acme = (await post('/v1/workspaces', { slug: 'acme', display_name: 'Acme' })).body.workspace_id;
     globex = (await post('/v1/workspaces', { slug: 'globex' })).body.workspace_id;

@@ -1,8 +1,10 @@
 import { expect } from 'vitest';
 import { type BrokerErrorCode, errorFaces } from '../../src/domain/broker-error.ts';
 import type { Database } from '../../src/infra/postgres.ts';
-import type { TraceBody } from './broker-api.ts';
+import type { EventBody, TraceBody } from './broker-api.ts';
+import { appCallback } from './broker-app.ts';
 import type { Visit } from './broker-browser.ts';
+import type { BegunLogin } from './broker-login.ts';
 import type { BrokerWorld } from './broker-world.ts';
 import { unescapeHtml } from './http-browser.ts';
 
@@ -64,6 +66,18 @@ export async function expectErrorPage(world: BrokerWorld, visit: Visit, expected
   return { ...page, visit, trace };
 }
 
+/** "Back to the application": what the app is told, and that the description carries the page's reference. */
+export async function tellApp(world: BrokerWorld, { browser, request }: BegunLogin, refusal: Refusal): Promise<string | null> {
+  const visit = await browser.open(new URL(refusal.back ?? '', world.publicUrl).href, { from: world.publicUrl });
+  expect(visit.leadsTo?.startsWith(appCallback), `on to the app, not ${visit.leadsTo ?? visit.text}`).toBe(true);
+  const parameters = new URL(visit.leadsTo ?? '').searchParams;
+  expect(parameters.get('state')).toBe(request.state);
+  expect(parameters.get('iss')).toBe(`${world.publicUrl}/oidc`);
+  expect(parameters.get('code')).toBeNull();
+  expect(parameters.get('error_description')).toContain(refusal.reference);
+  return parameters.get('error');
+}
+
 export function errorPageIn({ text, status }: Visit): ErrorPage {
   const find = (pattern: RegExp) => {
     const found = pattern.exec(text)?.[1];
@@ -88,16 +102,31 @@ export async function latestTrace(world: BrokerWorld, userId: string): Promise<T
   return trace;
 }
 
+/**
+ * A user's events in the order of the log, as committed. The API shows them once no older transaction of the whole server is open, and
+ * other tests run on it too.
+ */
+export async function eventsOf(world: BrokerWorld, userId: string): Promise<readonly EventBody[]> {
+  const { rows } = await world.stores.db.raw<{ rows: { payload: EventBody }[] }>(
+    'SELECT payload FROM events WHERE user_id = ? ORDER BY transaction_id, position',
+    [userId],
+  );
+  return rows.map(({ payload }) => payload);
+}
+
 /** How the trace says that each workspace read the groups. */
 export function groupsIn({ detail }: TraceBody): unknown[] {
   return (detail.workspaces ?? []).map(({ groups }) => groups);
 }
 
-const lasting = ['users', 'identities', 'memberships', 'events', 'used_answers', 'app_groups', 'deliveries', 'connections'];
+const lasting = ['users', 'identities', 'memberships', 'events', 'used_answers', 'app_groups', 'connections'];
 
-/** Everything that a login may change for good, but its trace. */
+/** Everything that a login may change for good, but its trace; what the delivery worker notes about events aside. */
 export async function storedState(db: Database): Promise<Readonly<Record<string, unknown>>> {
-  const parts = lasting.map((table) => `(SELECT coalesce(jsonb_agg(t ORDER BY t::text), '[]') FROM ${table} t) AS ${table}`);
+  const parts = lasting.map(
+    (table) =>
+      `(SELECT coalesce(jsonb_agg(to_jsonb(t) - 'fanned_out' ORDER BY (to_jsonb(t) - 'fanned_out')::text), '[]') FROM ${table} t) AS ${table}`,
+  );
   const { rows } = await db.raw<{ rows: Record<string, unknown>[] }>(`SELECT ${parts.join(', ')}`);
   return rows[0] ?? {};
 }

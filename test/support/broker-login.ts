@@ -100,8 +100,14 @@ export async function answerOidc(login: OidcLogin): Promise<Visit> {
 
 /** The app's part once the browser is back. */
 export function redeem(world: BrokerWorld, { request }: BegunLogin, visit: Visit): Promise<AppTokens> {
-  if (visit.leadsTo === null) throw new Error(`the browser did not get back to the app: ${visit.status} ${visit.text}`);
+  if (visit.leadsTo === null) throw new Error(`the browser did not get back to the app: ${whyNot(world, visit)}`);
   return world.app.redeem(request, visit.leadsTo);
+}
+
+function whyNot({ lines }: BrokerWorld, { status, text }: Visit): string {
+  const reference = /<dd>([^<]*)<\/dd>/.exec(text)?.[1];
+  const line = lines.find(({ loginId, requestId, err }) => err && (loginId === reference || requestId === reference));
+  return line ? JSON.stringify(line) : `status ${status}, ${text.slice(0, 300)}`;
 }
 
 /** A whole login by SAML, from the app and back. */

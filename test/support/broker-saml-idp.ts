@@ -10,6 +10,8 @@ export interface SamlRequest {
   readonly spEntityId: string;
   readonly relayState: string;
   readonly destination: string;
+  /** The person is to be asked anew. */
+  readonly forceAuthn: boolean;
 }
 
 /** Somebody at a SAML IdP. */
@@ -103,6 +105,7 @@ export function samlRequestIn({ leadsTo, text }: { readonly leadsTo: string | nu
     requestId: find(/\bID="([^"]+)"/),
     acsUrl: find(/AssertionConsumerServiceURL="([^"]+)"/),
     destination: find(/Destination="([^"]+)"/),
+    forceAuthn: find(/ForceAuthn="([^"]+)"/) === 'true',
     spEntityId: find(/<(?:\w+:)?Issuer[^>]*>([^<]+)</),
     relayState: field('RelayState'),
   };

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { type Browser, chromium } from 'playwright-core';
 
 /** What is known about this machine. */
@@ -7,7 +7,16 @@ interface Machine {
   readonly exists: (path: string) => boolean;
 }
 
-const thisMachine: Machine = { env: process.env, exists: existsSync };
+const thisMachine: Machine = { env: process.env, exists: isExecutable };
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const usualPaths = [
   '/usr/bin/chromium',

@@ -26,6 +26,8 @@ export function createConnectionRoutes({ publicUrl, connections, onConnectionCha
     const input = parseInput(connectionInputSchema, withHolderWorkspace(req, jsonBody(req)));
     checkLinking(req, input.linking, 'none');
     const created = await connections.create(input);
+    // A login may have looked for it a moment ago, and remember that there was none.
+    onConnectionChange(created.connectionId);
     res.status(201).location(`/v1/connections/${created.connectionId}`).json(view(created));
   });
 

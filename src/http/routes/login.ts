@@ -4,6 +4,7 @@ import { BrokerError, type BrokerErrorCode, errorFaces } from '../../domain/brok
 import { isUniqueId } from '../../infra/unique-id.ts';
 import type { LoginAnswer, LoginResult } from '../../login/complete.ts';
 import type { LoginOutcome } from '../../login/pending-login-store.ts';
+import type { RefusedLogin } from '../../login/refusal.ts';
 import type { LoginRequest, LoginStep } from '../../login/start.ts';
 import type { OpenIdProvider } from '../../provider/provider.ts';
 import { noteFacts } from '../access-log.ts';
@@ -36,8 +37,8 @@ export type LoginProvider = Pick<OpenIdProvider, 'interaction' | 'finishSignedIn
 export function createLoginRoutes(deps: LoginRouteDeps): Router {
   const { provider, cookies, limits } = deps;
   const router = Router({ caseSensitive: true, strict: true });
-  // Only `SAMLResponse` and `RelayState` are read; some IdPs add fields of their own.
-  const form = urlencoded({ extended: false, limit: deps.maxFormBytes, parameterLimit: 20 });
+  // Only `SAMLResponse` and `RelayState` are read; some IdPs add fields of their own. No browser compresses a form.
+  const form = urlencoded({ extended: false, limit: deps.maxFormBytes, parameterLimit: 20, inflate: false });
 
   router.get('/interaction/:uid', getOnly, limits.start, async (req, res) => {
     // The chooser page adds its choice to the address; what the app asked for still narrows it.
@@ -102,7 +103,7 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
         sendPage(res, 200, renderChooserPage({ interactionUid, ...step, email }));
         break;
       case 'refused':
-        showRefusal(res, step, interactionUid);
+        showRefusal(res, step);
         break;
       case 'post':
         cookies.set(req, res, step.cookie);
@@ -124,11 +125,10 @@ export function createLoginRoutes(deps: LoginRouteDeps): Router {
       seeOther(res, `/interaction/${result.interactionUid}/finish`);
       return;
     }
-    showRefusal(res, result, result.interactionUid);
+    showRefusal(res, result);
   }
 
-  function showRefusal(res: Response, refused: { error: BrokerError; loginId: string }, interactionUid: string | null): void {
-    const { error, loginId: reference } = refused;
+  function showRefusal(res: Response, { error, loginId: reference, interactionUid }: RefusedLogin): void {
     noteFacts(res, { loginId: reference, code: error.code });
     setRetryAfter(res, error);
     const back = interactionUid === null ? {} : { back: `/interaction/${interactionUid}/finish` };

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { uniqueId } from '../../../src/infra/unique-id.ts';
 import { paths, useApi } from '../../support/api-world.ts';
 import { samlProtocol } from '../../support/connection-world.ts';
+import { untilEventsReadable } from '../../support/readable-events.ts';
 
 const api = useApi();
 const { get, post } = api;
@@ -23,6 +24,7 @@ describe('the event log', () => {
         occurred_at: now(),
       });
     }
+    await untilEventsReadable(api.database.db);
   });
   const typesOf = (answer: { body: { data: { type: string }[] } }) => answer.body.data.map(({ type }) => type);
 

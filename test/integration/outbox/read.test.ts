@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { appendEvents } from '../../../src/outbox/append.ts';
 import { type EventFilter, readEvents } from '../../../src/outbox/read.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { untilEventsReadable } from '../../support/readable-events.ts';
 import { membershipEvent, userEvent } from '../../support/webhook-events.ts';
 
 const now = new Date();
@@ -20,20 +21,9 @@ async function append(count = 1): Promise<string[]> {
   return database.db.transaction((tx) => appendEvents(tx, events, { now }));
 }
 
-/** Other databases of the server have open transactions too: waits until none is older than the events here. */
-async function olderTransactionsEnded(): Promise<void> {
-  for (;;) {
-    const { rows } = await database.db.raw(
-      'SELECT 1 FROM events WHERE transaction_id >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1',
-    );
-    if (rows.length === 0) return;
-    await sleep(5);
-  }
-}
-
 /** Reads pages until one is empty, after everything that committed can be read. */
 async function walkAll(filter: Partial<EventFilter> = {}) {
-  await olderTransactionsEnded();
+  await untilEventsReadable(database.db);
   return walk(filter);
 }
 
@@ -65,7 +55,7 @@ describe('R40 reading the event log', () => {
 
   it('never skips an event that commits late: a transaction held open across reads', async () => {
     const before = await append();
-    await olderTransactionsEnded();
+    await untilEventsReadable(database.db);
     const held = await database.db.transaction();
     const late = await appendEvents(held, [membershipEvent()], { now });
     const after = await append(3);
@@ -123,7 +113,7 @@ describe('R40 reading the event log', () => {
   it('returns what the webhook carried: id, type, text', async () => {
     const event = membershipEvent();
     const [eventId] = await database.db.transaction((tx) => appendEvents(tx, [event], { now }));
-    await olderTransactionsEnded();
+    await untilEventsReadable(database.db);
     const page = await readEvents(database.db, { after: null, limit: 10 });
     expect(page.events).toEqual([
       {

@@ -1,6 +1,6 @@
 import { diag } from 'libxml2-wasm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BrokerError } from '../../../src/domain/broker-error.ts';
+import type { BrokerError } from '../../../src/domain/broker-error.ts';
 import { treeLimits } from '../../../src/saml/limits.ts';
 import { type OpenXmlDocument, withXmlDocument, type XmlElement, type XmlLimits } from '../../../src/saml/xml-document.ts';
 
