@@ -147,7 +147,8 @@ const unavailableMessages =
 
 /** Whether the server is away, starting, overloaded or cut off, as against a mistake in the statement or its values. */
 export function isDatabaseUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  // A BrokerError is a verdict already; its cause may be a refused connection to somebody else, such as an IdP.
+  if (!(error instanceof Error) || error instanceof BrokerError) return false;
   const { code } = error as { code?: unknown };
   // SQLSTATE class 08 (PostgreSQL, appendix A): connection exceptions; PgBouncer answers with them too.
   if (typeof code === 'string' && (unavailableCodes.has(code) || /^08[0-9A-Z]{3}$/.test(code))) return true;

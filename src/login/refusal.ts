@@ -17,8 +17,6 @@ export interface RefusedLogin {
 
 /** Anything thrown, as the error of the login. */
 export function refusalFrom(thrown: unknown): BrokerError {
-  // Its cause may be a refused connection too, but to an IdP.
-  if (thrown instanceof BrokerError) return thrown;
   if (isDatabaseUnavailable(thrown)) return new BrokerError('unavailable', 'Postgres cannot be reached', { cause: thrown });
   return toBrokerError(thrown);
 }

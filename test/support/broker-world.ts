@@ -167,7 +167,7 @@ function merged(...parts: readonly (DeepPartial<Settings> | undefined)[]): DeepP
 }
 
 /** Law 9: no token, no e-mail address, no assertion, no key; nor the secrets of the clients here and at the IdP. */
-const secret = /eyJ[\w-]{8}|[\w.]@[\w-]+\.example|saml2?p?:Assertion|PHNhbWx|PRIVATE KEY|aaaaaaaaaaaa|secret with spaces/;
+const secret = /eyJ[\w-]+\.eyJ|[\w.]@[\w-]+\.example|saml2?p?:Assertion|PHNhbWx|PRIVATE KEY|aaaaaaaaaaaa|secret with spaces/;
 
 /** As an operator's log collector would have it; `debug`, so that it holds everything that could leak. */
 function logIntoMemory(): { log: Log; lines: LogLine[] } {

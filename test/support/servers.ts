@@ -124,7 +124,8 @@ export async function startPrivateRedis(): Promise<PrivateRedis | null> {
   };
 }
 
-function hasRedisServer(): boolean {
+/** Whether this machine can start a Redis of its own. */
+export function hasRedisServer(): boolean {
   try {
     execFileSync('redis-server', ['--version'], { stdio: 'ignore' });
     return true;
