@@ -17,8 +17,9 @@ import {
 import { diffMembership } from './diff.ts';
 import { type EventContext, membershipEvent, syncHeldEvent, userEvent } from './events.ts';
 import { groupsFingerprint, profileFingerprint, syncFingerprint } from './fingerprint.ts';
-import { findLinkedPerson, type LinkByEmail } from './link.ts';
+import type { LinkByEmail } from './link.ts';
 import * as store from './login-store.ts';
+import { findPerson } from './person.ts';
 import { claimSeat } from './seats.ts';
 
 const maxStoredWarnings = 200;
@@ -147,33 +148,6 @@ async function withoutDeadlock<T>(run: () => Promise<T>): Promise<T> {
     if ((error as { code?: unknown }).code !== '40P01') throw error;
     return run();
   }
-}
-
-/** The person that this identity belongs to, locked; null: a first login that may make one. `linked`: found by e-mail (R33). */
-async function findPerson(
-  tx: Transaction,
-  { connectionId, identity, justInTimeProvisioning, link = null }: LoginSync,
-): Promise<{ readonly known: store.KnownIdentity | null; readonly linked: boolean }> {
-  let known = await store.lockIdentity(tx, connectionId, identity.subject);
-  if (!known) {
-    await store.lockNewIdentity(tx, connectionId, identity.subject);
-    known = await store.lockIdentity(tx, connectionId, identity.subject);
-  }
-  const linked = known || !link ? null : await findLinkedPerson(tx, { connectionId, issuer: identity.issuer, link });
-  if (linked) return { known: linked, linked: true };
-  if (!known && !justInTimeProvisioning) {
-    throw new BrokerError('not_entitled', 'the user is not known and the connection does not provision users (R31)', {
-      reason: 'unknown_user',
-    });
-  }
-  // R33: the same subject of another issuer is another person; whoever swaps a connection's IdP must not inherit its users.
-  if (known && known.issuer !== identity.issuer) {
-    throw new BrokerError('not_entitled', 'the connection now speaks for another issuer than the one this user is known by', {
-      reason: 'issuer_changed',
-    });
-  }
-  if (known?.user.status === 'archived') throw new BrokerError('user_archived', 'archived users cannot log in (R32)');
-  return { known, linked: false };
 }
 
 interface Outcome {

@@ -5,7 +5,7 @@
  *   npm run bench:login                    the whole table
  *   npm run bench:login -- --logins 500    logins per row, 2,000 unless told
  *
- * 500 users with 10 groups each; every 5th login brings other groups than the one before. 3,000 logins go before the first figure.
+ * 500 users with 10 groups each; every 5th login brings other groups than the one before. 3,000 logins of a protocol go before its first figure.
  */
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -28,7 +28,9 @@ const postgres = await startTestPostgres();
 const redis = await startTestRedis();
 console.log(`Machine: ${describeMachine()}`);
 console.log(`Postgres: ${postgres.source}. Redis: ${redis?.source ?? 'none: rows without it only'}.`);
-console.log(`Server alone on core ${serverCore}; ${warmUpLogins} logins to warm up, ${loginsPerRow} logins per row.\n`);
+console.log(
+  `Server alone on core ${serverCore}; ${warmUpLogins} logins of each protocol to warm up, ${loginsPerRow} logins per row.\n`,
+);
 console.log('store    protocol  conc.  logins/s  p50 ms  p95 ms  p99 ms  CPU ms/login  peak RSS MiB  changed  errors');
 
 try {
@@ -43,8 +45,8 @@ async function benchmark(redisUrl: string | null): Promise<void> {
   await administer(postgres.url, `CREATE DATABASE ${name}`);
   const world = await createLoginWorld({ databaseUrl: withDatabase(postgres.url, name), redisUrl, serverCore });
   try {
-    for (const protocol of ['saml', 'oidc'] as const) await run(world, protocol, 16, warmUpLogins / 2);
     for (const protocol of ['saml', 'oidc'] as const) {
+      await run(world, protocol, 16, warmUpLogins);
       for (const concurrency of concurrencies) {
         const row = await run(world, protocol, concurrency, loginsPerRow);
         console.log([redisUrl ? 'Redis  ' : 'memory ', protocol.padEnd(8), ...row].join('  '));

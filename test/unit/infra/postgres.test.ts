@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { BrokerError } from '../../../src/domain/broker-error.ts';
 import { isDatabaseUnavailable } from '../../../src/infra/postgres.ts';
 
 const withCode = (code: string) => Object.assign(new Error('x'), { code });
@@ -25,6 +26,12 @@ test.each(['23505', '42P01', '22P02', '28P01', '3D000', '40001', 'ENOENT'])('the
 test('looks behind errors that wrap another', () => {
   expect(isDatabaseUnavailable(new Error('outer', { cause: withCode('ECONNREFUSED') }))).toBe(true);
   expect(isDatabaseUnavailable(new Error('outer', { cause: withCode('23505') }))).toBe(false);
+});
+
+test('leaves alone what was judged already, such as a connection that an IdP refused', () => {
+  const refused = new BrokerError('upstream_unavailable', 'the IdP refuses connections', { cause: withCode('ECONNREFUSED') });
+  expect(isDatabaseUnavailable(refused)).toBe(false);
+  expect(isDatabaseUnavailable(new Error('outer', { cause: refused }))).toBe(false);
 });
 
 test.each([
