@@ -1,7 +1,7 @@
 /** What a command ends with, for scripts; shown by `rollcall --help`. */
 export const exitCodes = {
   done: 0,
-  /** Something that should not happen; the message says more. */
+  /** Something that should not happen, and the message says more; of `doctor`: it found a problem. */
   failed: 1,
   /** The command line itself is wrong. */
   usage: 2,
@@ -17,7 +17,7 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 export const exitCodesHelp = `
 Exit codes:
   0  done
-  1  failed unexpectedly
+  1  failed unexpectedly; doctor: found a problem
   2  the command line is wrong
   3  the settings are wrong
   4  a file or argument has errors, or conflicts with what is stored

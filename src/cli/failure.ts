@@ -3,6 +3,7 @@ import { BrokerError } from '../domain/broker-error.ts';
 import { isDatabaseUnavailable } from '../infra/postgres.ts';
 import { SettingsError } from '../settings/settings-error.ts';
 import { DeclarationError } from './declarative-file.ts';
+import { ProblemsFound } from './doctor-findings.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 
 export interface Failure {
@@ -16,6 +17,7 @@ export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof CommanderError) {
     return { exitCode: thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage, text: '' };
   }
+  if (thrown instanceof ProblemsFound) return { exitCode: exitCodes.failed, text: '' };
   if (thrown instanceof SettingsError) return { exitCode: exitCodes.settings, text: thrown.message };
   if (thrown instanceof DeclarationError) return { exitCode: exitCodes.refused, text: declarationText(thrown) };
   if (isDatabaseUnavailable(thrown)) {

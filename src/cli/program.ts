@@ -5,6 +5,7 @@ import type { Settings } from '../settings/schema.ts';
 import type { Stores } from '../stores.ts';
 import { addApiKeys } from './api-key-commands.ts';
 import { createCommandAudit } from './audit.ts';
+import { addDoctor } from './doctor-command.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { failureOf } from './failure.ts';
 import { addPlanningCommands } from './planning-commands.ts';
@@ -42,7 +43,18 @@ function createProgram(terminal: Terminal): Command {
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err })
     .exitOverride()
     .showHelpAfterError('(rollcall --help shows what there is)');
-  for (const add of [addServe, addMigrate, addApply, addPlanning, addKeys, addApiKeyCommands, addLicence]) add(program, terminal);
+  for (const add of [
+    addServe,
+    addMigrate,
+    addApply,
+    addPlanning,
+    addKeys,
+    addApiKeyCommands,
+    addLicence,
+    addSchema,
+    addDoctorCommand,
+  ])
+    add(program, terminal);
   return program;
 }
 
@@ -155,6 +167,21 @@ function addLicence(program: Command, terminal: Terminal): void {
       const { publicKeys } = loadSettings({ env: terminal.env, folder: configFolder }).licence;
       await (await licenceCommands()).verify(publicKeys, file, { now, write: terminal.out });
     });
+}
+
+function addSchema(program: Command, { out }: Terminal): void {
+  program
+    .command('schema')
+    .description('Print the JSON Schema of the declarative file, by which editors complete and check it.')
+    .addHelpText('after', examples('rollcall schema > rollcall.schema.json'))
+    .action(async () => {
+      const { declarationJsonSchema } = await import('./declarative-json-schema.ts');
+      out(`${JSON.stringify(declarationJsonSchema(), null, 2)}\n`);
+    });
+}
+
+function addDoctorCommand(program: Command, terminal: Terminal): void {
+  addDoctor(program, { terminal, examples, now });
 }
 
 const licenceCommands = () => import('./licence-commands.ts');

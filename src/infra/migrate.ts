@@ -44,6 +44,34 @@ export async function migrate(db: Database, { folder, log }: MigrateOptions): Pr
   return applied;
 }
 
+export interface MigrationState {
+  /** Not applied yet. */
+  readonly missing: readonly string[];
+  /** Applied, and another file since. */
+  readonly changed: readonly string[];
+  /** Applied by a newer version. */
+  readonly newer: readonly string[];
+}
+
+/** Compares the SQL files with what the database has seen, and changes nothing. */
+export async function readMigrationState(db: Database, { folder }: Pick<MigrateOptions, 'folder'>): Promise<MigrationState> {
+  const migrations = await readMigrations(folder);
+  const { rows: tables } = await db.raw<{ rows: { present: boolean }[] }>(
+    "SELECT to_regclass('schema_migrations') IS NOT NULL AS present",
+  );
+  const rows = tables[0]?.present ? await db('schema_migrations').select<MigrationRow[]>('name', 'checksum') : [];
+  const applied = new Map(rows.map(({ name, checksum }) => [name, checksum]));
+  const isChanged = ({ name, checksum }: Migration) => applied.has(name) && applied.get(name) !== checksum;
+  const known = new Set(migrations.map(({ name }) => name));
+  return {
+    missing: migrations.filter(({ name }) => !applied.has(name)).map(({ name }) => name),
+    changed: migrations.filter(isChanged).map(({ name }) => name),
+    newer: [...applied.keys()].filter((name) => !known.has(name)).sort(),
+  };
+}
+
+type MigrationRow = Pick<Migration, 'name' | 'checksum'>;
+
 async function applyOnce(tx: Transaction, { name, sql, checksum }: Migration): Promise<boolean> {
   await takeTurn(tx);
   const known = await tx('schema_migrations').where({ name }).first<{ checksum: string } | undefined>('checksum');

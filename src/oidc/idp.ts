@@ -158,7 +158,8 @@ function checkClientAuthentication(
   return { detail, reason: 'client_authentication_unsupported' };
 }
 
-async function fetchKeys(outbound: OutboundHttp, url: string): Promise<JsonWebKey[]> {
+/** @throws BrokerError `upstream_unavailable`, or `upstream_misconfigured` where the answer is no JWKS */
+export async function fetchKeys(outbound: OutboundHttp, url: string): Promise<JsonWebKey[]> {
   const { status, body } = await outbound
     .request(url, { headers: { accept: 'application/json, application/jwk-set+json' } })
     .catch((thrown: unknown) => {
