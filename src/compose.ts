@@ -50,20 +50,33 @@ export interface Broker {
 }
 
 /** One complete broker from its parts, each by name. Nothing is shared with another broker in the same process (law 12). */
-export async function composeBroker(deps: {
+export async function composeBroker(deps: BrokerDeps): Promise<Broker> {
+  const { url } = deps.settings.redis;
+  const redis = url === null ? null : connectRedis({ ...deps.settings.redis, url, log: deps.log });
+  try {
+    return await composeOn(redis, deps);
+  } catch (error) {
+    // An open connection would keep a process alive whose start failed.
+    redis?.disconnect();
+    throw error;
+  }
+}
+
+interface BrokerDeps {
   readonly settings: Settings;
   readonly stores: Stores;
   readonly log: Log;
   readonly now: () => Date;
   /** Process metrics as well; for one broker of a process. */
   readonly processMetrics?: boolean;
-}): Promise<Broker> {
+}
+
+async function composeOn(redis: RedisClient | null, deps: BrokerDeps): Promise<Broker> {
   const { settings, stores, log, now } = deps;
   const { db, connections, outbound, sealedBox, licences } = stores;
   const { publicUrl } = settings;
   const metrics = createMetrics({ processMetrics: deps.processMetrics ?? false });
   metrics.watchPool(db);
-  const redis = settings.redis.url === null ? null : connectRedis({ ...settings.redis, url: settings.redis.url, log });
   const expiring = createExpiringStore({ redis, db, metrics, log, now });
   await stores.instanceKeys.ensure();
   const keys = await stores.instanceKeys.load();

@@ -68,18 +68,28 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const log = createLog({ level: settings.log.level });
   const now = () => new Date();
   const opened = await openStores({ settings, log, now });
-  const broker = await composeBroker({ settings, stores: opened.stores, log, now, processMetrics: true });
-  const port = await broker.start();
-  log.info({ publicUrl: settings.publicUrl, port }, 'Rollcall serves');
-
-  const { promise: stopped, resolve: stop } = Promise.withResolvers<string>();
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  const signal = await stopped;
-  log.info({ signal }, 'stopping: requests and deliveries under way may end');
-  await broker.stop();
-  await opened.close();
+  // Whatever fails from here on, the process must end: open connections would keep it alive, neither serving nor started anew.
+  try {
+    const broker = await composeBroker({ settings, stores: opened.stores, log, now, processMetrics: true });
+    try {
+      const port = await broker.start();
+      log.info({ publicUrl: settings.publicUrl, port }, 'Rollcall serves');
+      const signal = await stopSignal();
+      log.info({ signal }, 'stopping: requests and deliveries under way may end');
+    } finally {
+      await broker.stop();
+    }
+  } finally {
+    await opened.close();
+  }
   log.info('stopped');
+}
+
+function stopSignal(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  process.once('SIGTERM', resolve);
+  process.once('SIGINT', resolve);
+  return promise;
 }
 
 if (import.meta.main) {
