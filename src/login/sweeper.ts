@@ -17,12 +17,14 @@ export function createSweeper(deps: {
 
   /** @returns how many rows went */
   async function sweep(): Promise<number> {
+    // A day longer than an answer is good for: a clock that runs ahead here must not open the way to a replay at another replica.
+    const answersBefore = new Date(now().getTime() - dayMilliseconds);
     const tracesBefore = new Date(now().getTime() - traceDays * dayMilliseconds);
     // Indexes: used_answers_by_expiry, login_traces_by_time, idempotency_keys_by_expiry. Replicas that sweep at once pass over each other's rows.
     const answers = await inBatches(
       `DELETE FROM used_answers WHERE (connection_id, answer_id) IN (
          SELECT connection_id, answer_id FROM used_answers WHERE used_until < ? ORDER BY used_until LIMIT ? FOR UPDATE SKIP LOCKED)`,
-      now(),
+      answersBefore,
     );
     const traces = await inBatches(
       `DELETE FROM login_traces WHERE login_id IN (

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { SamlSettings } from '../domain/connection.ts';
 import type { FederatedIdentity } from '../domain/federated-identity.ts';
 import { type AuthnRequest, createAuthnRequest } from './authn-request.ts';
@@ -19,6 +20,9 @@ export interface SamlConnection {
   readonly settings: SamlSettings;
 }
 
+/** Connections whose IdPs are held ready; the metadata of others is read again when it is needed. */
+const maxIdps = 1_000;
+
 export type ServiceProvider = ReturnType<typeof createServiceProvider>;
 
 /** Rollcall as a SAML 2.0 service provider: one entity for each connection, so that an answer for one is never good for another. */
@@ -32,7 +36,7 @@ export function createServiceProvider(deps: {
   readonly now: () => Date;
 }) {
   const { publicUrl, signing, decryption, verifier, maxMetadataBytes, now } = deps;
-  const parsed = new Map<string, { readonly version: number; readonly idp: IdpMetadata }>();
+  const parsed = new LRUCache<string, { readonly version: number; readonly idp: IdpMetadata }>({ max: maxIdps });
 
   function idpOf({ connectionId, version, settings }: SamlConnection): IdpMetadata {
     const cached = parsed.get(connectionId);
