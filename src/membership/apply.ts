@@ -1,7 +1,6 @@
 import { BrokerError } from '../domain/broker-error.ts';
 import type { FederatedIdentity } from '../domain/federated-identity.ts';
 import type { RoleLadder } from '../domain/group-sync.ts';
-import type { Membership } from '../domain/membership.ts';
 import type { User } from '../domain/user.ts';
 import type { WebhookEvent } from '../domain/webhook-event.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
@@ -19,10 +18,9 @@ import { type EventContext, membershipEvent, syncHeldEvent, userEvent } from './
 import { groupsFingerprint, profileFingerprint, syncFingerprint } from './fingerprint.ts';
 import type { LinkByEmail } from './link.ts';
 import * as store from './login-store.ts';
+import { columnsOf, stateAfter } from './next-state.ts';
 import { findPerson } from './person.ts';
 import { claimSeat } from './seats.ts';
-
-const maxStoredWarnings = 200;
 
 export interface LoginSync {
   readonly loginId: string;
@@ -191,18 +189,15 @@ async function carryOut(
     const held = decision.kind === 'deny' ? null : decision.held;
     const fingerprint = held || decision.kind === 'deny' ? null : syncFingerprint(sync);
     let version = stored?.version ?? 0;
-    if (decision.kind === 'hold') {
-      await store.saveFingerprint(tx, sync.workspaceId, userId, fingerprint);
-    } else {
-      if (decision.kind === 'grant' && sync.newGroups.length > 0) await createGroups(tx, sync);
-      const next = nextState(decision, stored, sync.workspaceId, userId);
-      const change = next && diffMembership(stored, next);
-      if (change) {
-        version = change.next.version;
-        events.push(membershipEvent(change, sync, context));
-      }
-      if (next) records.push(recordOf(next, version, decision, fingerprint));
+    if (decision.kind === 'grant' && sync.newGroups.length > 0) await createGroups(tx, sync);
+    const next = stateAfter(decision, stored, { workspaceId: sync.workspaceId, userId });
+    const change = next && diffMembership(stored, next);
+    if (change) {
+      version = change.next.version;
+      events.push(membershipEvent(change, sync, context));
     }
+    if (next) records.push({ workspace_id: sync.workspaceId, ...columnsOf(next, version, decision), fingerprint });
+    if (decision.kind === 'hold') await store.saveFingerprint(tx, sync.workspaceId, userId, fingerprint);
     if (held) events.push(syncHeldEvent(held, version, sync, context));
   }
   return records;
@@ -213,39 +208,6 @@ async function createGroups(tx: Transaction, sync: WorkspaceSync): Promise<void>
   throw new BrokerError('conflict', 'an app group was created by somebody else at the same moment', {
     reason: 'catalogue_moved',
   });
-}
-
-type NextState = Omit<Membership, 'version'>;
-
-function nextState(
-  decision: MembershipDecision & { kind: 'grant' | 'deny' },
-  stored: StoredMembership | null,
-  workspaceId: string,
-  userId: string,
-): NextState | null {
-  if (decision.kind === 'grant') return { workspaceId, userId, role: decision.role, groups: decision.groups, status: 'active' };
-  if (!decision.removes || stored?.status !== 'active') return null;
-  return { workspaceId, userId, role: stored.role, groups: [], status: 'removed' };
-}
-
-function recordOf(
-  next: NextState,
-  version: number,
-  decision: MembershipDecision & { kind: 'grant' | 'deny' },
-  fingerprint: string | null,
-): store.MembershipRecord {
-  const why = decision.kind === 'grant' ? decision : { reasons: [], warnings: [] };
-  return {
-    workspace_id: next.workspaceId,
-    role: next.role,
-    group_ids: next.groups.map(({ groupId }) => groupId),
-    status: next.status,
-    version,
-    reasons: why.reasons,
-    // A person in ten thousand groups may have as many warnings; the first ones tell what kind of thing is wrong.
-    warnings: why.warnings.slice(0, maxStoredWarnings),
-    fingerprint,
-  };
 }
 
 interface Fingerprints {

@@ -1,6 +1,5 @@
 import type { Groups } from '../domain/federated-identity.ts';
 import type { RoleLadder } from '../domain/group-sync.ts';
-import type { Membership } from '../domain/membership.ts';
 import type { MembershipData, WebhookEvent } from '../domain/webhook-event.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
 import type { CompiledCatalogue } from '../mapping/catalogue.ts';
@@ -11,11 +10,11 @@ import { decideMembership, keepLastAdmin, type MembershipDecision, type Workspac
 import { diffMembership } from './diff.ts';
 import { membershipEvent, syncHeldEvent } from './events.ts';
 import { syncFingerprint } from './fingerprint.ts';
+import { columnsOf, type NextState, stateAfter } from './next-state.ts';
 import { type Compiler, createCompiler } from './reevaluation-compiler.ts';
 import * as store from './reevaluation-store.ts';
 
 const membersPerTransaction = 500;
-const maxStoredWarnings = 200;
 
 export interface Reevaluation {
   readonly workspaceId: string;
@@ -184,15 +183,9 @@ function carryOut(
   const told: WebhookEvent[] = change ? [membershipEvent(change, sync, context)] : [];
   if (held) told.push(syncHeldEvent(held, version, sync, context));
   if (!next || connectionId === null) return { record: null, told };
-  const why = decision.kind === 'grant' ? decision : { reasons: [], warnings: [] };
   const record = {
     user_id: user.userId,
-    role: next.role,
-    group_ids: next.groups.map(({ groupId }) => groupId),
-    status: next.status,
-    version,
-    reasons: why.reasons,
-    warnings: why.warnings.slice(0, maxStoredWarnings),
+    ...columnsOf(next, version, decision),
     connection_id: connectionId,
     fingerprint: held || decision.kind === 'deny' ? null : syncFingerprint(sync),
   };
@@ -200,18 +193,6 @@ function carryOut(
 }
 
 /** Null: the membership stays as it is, or there is none. Pure. */
-export function nextState({ member, sync: { workspaceId }, decision }: Outcome): Omit<Membership, 'version'> | null {
-  const { membership } = member;
-  const { userId } = member.user;
-  switch (decision.kind) {
-    case 'grant':
-      return { workspaceId, userId, role: decision.role, groups: decision.groups, status: 'active' };
-    case 'deny':
-      if (!decision.removes || membership?.status !== 'active') return null;
-      return { workspaceId, userId, role: membership.role, groups: [], status: 'removed' };
-    case 'hold':
-      return null;
-    default:
-      return decision satisfies never;
-  }
+export function nextState({ member, sync: { workspaceId }, decision }: Outcome): NextState | null {
+  return stateAfter(decision, member.membership, { workspaceId, userId: member.user.userId });
 }
