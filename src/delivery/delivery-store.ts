@@ -150,7 +150,8 @@ const readWaitingSql = `
   SELECT lane.ordinal AS lane, next.position, next.event_id, next.attempts, next.body
   FROM unnest(:endpointIds::uuid[], :orderKeys::text[]) WITH ORDINALITY AS lane (endpoint_id, order_key, ordinal)
   CROSS JOIN LATERAL (
-    SELECT position, event_id, attempts, (SELECT payload::text FROM events WHERE events.position = delivery.position) AS body
+    SELECT position, event_id, attempts, 
+           (SELECT payload::text FROM events WHERE events.recorded_on = delivery.recorded_on AND events.position = delivery.position) AS body
     FROM deliveries AS delivery
     WHERE delivery.endpoint_id = lane.endpoint_id AND delivery.order_key = lane.order_key AND status = 'waiting'
     ORDER BY position LIMIT :deliveriesPerLane

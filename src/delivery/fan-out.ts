@@ -5,7 +5,7 @@ export type FanOutResult = { readonly kind: 'done'; readonly events: number } | 
 
 /**
  * Makes deliveries of the next events that have none yet: one for each endpoint that is enabled and wants the event. Deliveries,
- * lanes and the events' mark commit together, so that a death on the way loses nothing and doubles nothing.
+ * lanes, the log's sequence and the events' leaving of the outbox commit together: a death on the way loses nothing and doubles nothing.
  *
  * One at a time, over all processes: events of one order key must enter their lanes in the order of their positions, and each
  * pass sees all positions that committed.
@@ -36,27 +36,35 @@ const tryFanOutLockSql = `SELECT pg_try_advisory_xact_lock(${fanOutLock}) AS loc
  * Lanes are locked in the order of their keys, here and where deliveries are settled: no deadlock. A lane that is leased or waits
  * for a retry keeps its time (`due_at` is not null); its `revision` tells the worker that something came.
  *
+ * The log gets its sequence here, in the order of positions and under the lock: it becomes visible without gaps, and readers need no
+ * look at open transactions (R40).
+ *
  * The position alone decides for nearly all events; it also holds after a logical restore, when transaction ids start anew.
  */
 const fanOutSql = `
-  WITH batch AS MATERIALIZED (
-    SELECT position, event_id, transaction_id, workspace_id, order_key, type
-    FROM events WHERE NOT fanned_out ORDER BY position LIMIT :batchEvents
+  WITH next AS MATERIALIZED (
+    SELECT position FROM outbox ORDER BY position LIMIT :batchEvents
+  ), batch AS MATERIALIZED (
+    DELETE FROM outbox USING next WHERE outbox.position = next.position RETURNING outbox.*
   ), wanted AS MATERIALIZED (
-    SELECT endpoint_id, order_key, position, event_id
+    SELECT endpoint_id, order_key, position, recorded_on, event_id
     FROM batch JOIN endpoints ON endpoints.enabled
-      AND (event_types IS NULL OR batch.type = ANY (event_types))
-      AND (workspace_ids IS NULL OR batch.workspace_id = ANY (workspace_ids))
-      AND (batch.position > since_position OR NOT pg_visible_in_snapshot(batch.transaction_id, since_snapshot))
+      AND CASE WHEN only_endpoint_id IS NOT NULL THEN only_endpoint_id = endpoint_id ELSE
+        (event_types IS NULL OR batch.type = ANY (event_types))
+        AND (workspace_ids IS NULL OR batch.workspace_id = ANY (workspace_ids))
+        AND (batch.position > since_position OR NOT pg_visible_in_snapshot(batch.transaction_id, since_snapshot))
+      END
   ), lanes AS (
     INSERT INTO delivery_lanes AS lane (endpoint_id, order_key, due_at)
     SELECT DISTINCT endpoint_id, order_key, now() FROM wanted ORDER BY endpoint_id, order_key
     ON CONFLICT (endpoint_id, order_key) DO UPDATE
       SET due_at = coalesce(lane.due_at, excluded.due_at), revision = lane.revision + 1
   ), made AS (
-    INSERT INTO deliveries (endpoint_id, order_key, position, event_id)
-    SELECT endpoint_id, order_key, position, event_id FROM wanted
-  ), marked AS (
-    UPDATE events SET fanned_out = true FROM batch WHERE events.position = batch.position
+    INSERT INTO deliveries (endpoint_id, order_key, position, recorded_on, event_id)
+    SELECT endpoint_id, order_key, position, recorded_on, event_id FROM wanted
+  ), logged AS (
+    INSERT INTO event_log (position, recorded_on, event_id, workspace_id, user_id, order_key, type)
+    SELECT position, recorded_on, event_id, workspace_id, user_id, order_key, type
+    FROM batch WHERE only_endpoint_id IS NULL ORDER BY position
   )
   SELECT count(*) AS events FROM batch`;

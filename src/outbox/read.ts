@@ -31,40 +31,37 @@ export interface EventFilter {
 /**
  * Reads the event log from a cursor on, without ever skipping an event whose transaction commits late (R40).
  *
- * Positions are given out before their transactions commit, so a reader that went by position alone could pass one that is still
- * open. The cursor is therefore the pair (transaction id, position), and a page ends before the oldest transaction still open
- * (`pg_snapshot_xmin`): whatever commits later has a greater transaction id than everything handed out.
- *
- * The events of one member stand in the order of their versions as long as whoever changes it takes its lock before the first
- * write, which is when a transaction gets its id; the data's `version` tells which is newer in any case.
+ * The cursor is the `sequence` that fan-out gives, one pass at a time and never two at once: sequences become visible in their order,
+ * so nothing can appear below one that was handed out, and no open transaction holds readers up. The events of one member stand in
+ * the order of their versions.
  * @throws BrokerError `validation_failed` for a cursor that no page returned
  */
 export async function readEvents(db: Database, filter: EventFilter): Promise<EventPage> {
-  const after = filter.after === null ? { transactionId: '0', position: '0' } : parseCursor(filter.after);
   const { rows } = await db.raw<{ rows: EventRow[] }>(readEventsSql, {
-    ...after,
+    after: filter.after === null ? '0' : parseCursor(filter.after),
     wantedTypes: filter.types ?? null,
     wantedWorkspace: filter.workspaceId ?? null,
     rowLimit: filter.limit,
   });
   const last = rows.at(-1);
-  return { events: rows.map(toStoredEvent), cursor: last ? `${last.transaction_id}-${last.position}` : filter.after };
+  return { events: rows.map(toStoredEvent), cursor: last ? String(last.sequence) : filter.after };
 }
 
-/** Walks the index events_by_transaction. */
+/** Walks the primary key of event_log, or event_log_by_workspace. */
 const readEventsSql = `
-  SELECT transaction_id::text, position, event_id, type, workspace_id, user_id, occurred_at, payload::text AS body
-  FROM events
-  WHERE (transaction_id, position) > (:transactionId::xid8, :position::bigint)
-    AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-    AND (:wantedTypes::text[] IS NULL OR type = ANY (:wantedTypes::text[]))
-    AND (:wantedWorkspace::uuid IS NULL OR workspace_id = :wantedWorkspace::uuid)
-  ORDER BY events.transaction_id, events.position
-  LIMIT :rowLimit`;
+  SELECT page.sequence, page.event_id, page.type, page.workspace_id, page.user_id, occurred_at, payload::text AS body
+  FROM (
+    SELECT * FROM event_log
+    WHERE sequence > :after::bigint
+      AND (:wantedTypes::text[] IS NULL OR type = ANY (:wantedTypes::text[]))
+      AND (:wantedWorkspace::uuid IS NULL OR workspace_id = :wantedWorkspace::uuid)
+    ORDER BY sequence LIMIT :rowLimit
+  ) AS page
+  JOIN events ON events.recorded_on = page.recorded_on AND events.position = page.position
+  ORDER BY page.sequence`;
 
 interface EventRow {
-  readonly transaction_id: string;
-  readonly position: number;
+  readonly sequence: number;
   readonly event_id: string;
   readonly type: string;
   readonly workspace_id: string | null;
@@ -85,14 +82,11 @@ function toStoredEvent(row: EventRow): StoredEvent {
   };
 }
 
-function parseCursor(cursor: string): { transactionId: string; position: string } {
-  // At most 18 digits: anything longer would overflow the types of the database and fail there.
-  const match = /^(\d{1,18})-(\d{1,18})$/.exec(cursor);
-  if (!match) {
-    throw new BrokerError('validation_failed', 'the cursor is not one that a page of events returned', {
-      reason: 'cursor_malformed',
-      fields: [{ path: 'after', message: 'give the cursor of an earlier page as it was, or leave it out' }],
-    });
-  }
-  return { transactionId: match[1] as string, position: match[2] as string };
+function parseCursor(cursor: string): string {
+  // At most 18 digits: anything longer would overflow the type of the database and fail there.
+  if (/^\d{1,18}$/.test(cursor)) return cursor;
+  throw new BrokerError('validation_failed', 'the cursor is not one that a page of events returned', {
+    reason: 'cursor_malformed',
+    fields: [{ path: 'after', message: 'give the cursor of an earlier page as it was, or leave it out' }],
+  });
 }

@@ -108,7 +108,7 @@ export async function latestTrace(world: BrokerWorld, userId: string): Promise<T
  */
 export async function eventsOf(world: BrokerWorld, userId: string): Promise<readonly EventBody[]> {
   const { rows } = await world.stores.db.raw<{ rows: { payload: EventBody }[] }>(
-    'SELECT payload FROM events WHERE user_id = ? ORDER BY transaction_id, position',
+    'SELECT payload FROM events WHERE user_id = ? ORDER BY position',
     [userId],
   );
   return rows.map(({ payload }) => payload);

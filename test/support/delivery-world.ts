@@ -44,7 +44,7 @@ export function createDeliveryWorld(db: Database, { sealingKeys = [sealingKey], 
   const now = () => new Date();
   const isDelivered = async (): Promise<boolean> => {
     const { rows } = await db.raw<{ rows: unknown[] }>(
-      "SELECT 1 FROM events WHERE NOT fanned_out UNION ALL SELECT 1 FROM deliveries WHERE status = 'waiting' LIMIT 1",
+      "SELECT 1 FROM outbox UNION ALL SELECT 1 FROM deliveries WHERE status = 'waiting' LIMIT 1",
     );
     return rows.length === 0;
   };
@@ -94,7 +94,7 @@ export function createDeliveryWorld(db: Database, { sealingKeys = [sealingKey], 
     deliveries: (): Promise<DeliveryRow[]> => db('deliveries').orderBy(['endpoint_id', 'position']),
     lanes: (): Promise<LaneRow[]> => db('delivery_lanes').orderBy(['endpoint_id', 'order_key']),
     async clear() {
-      await db.raw('TRUNCATE events, endpoints, delivery_lanes, deliveries RESTART IDENTITY');
+      await db.raw('TRUNCATE events, outbox, event_log, endpoints, endpoint_health, endpoint_tasks, delivery_lanes, deliveries, delivery_attempts RESTART IDENTITY');
     },
     close: () => outbound.close(),
   };
