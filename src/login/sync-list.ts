@@ -39,6 +39,9 @@ export type Removal =
   | { readonly kind: 'unconfirmed'; readonly impact: RemovalImpact; readonly token: string; readonly stale: boolean }
   | { readonly kind: 'removed'; readonly members: number };
 
+/** Gets the entry as it is, locked; throws what forbids the change. */
+export type SyncListCheck = (entry: SyncListWorkspace) => void;
+
 export type SyncListStore = ReturnType<typeof createSyncListStore>;
 
 /**
@@ -61,11 +64,17 @@ export function createSyncListStore({ db, now }: { readonly db: Database; readon
     return db.transaction(async (tx) => act(tx, await rows.lockConnection(tx, connectionId)));
   }
 
-  async function update(connectionId: string, workspaceId: string, patch: SyncListPatch): Promise<SyncListWorkspace> {
+  async function update(
+    connectionId: string,
+    workspaceId: string,
+    patch: SyncListPatch,
+    check?: SyncListCheck,
+  ): Promise<SyncListWorkspace> {
     return change(connectionId, async (tx) => {
       const list = await rows.readListed(tx, connectionId);
       const entry = list.find((each) => each.workspaceId === workspaceId);
       if (!entry) throw notListed();
+      check?.(await get(connectionId, workspaceId, tx));
       if (patch.enabled === false) checkNotLast(list, workspaceId, 'enabled');
       if (patch.isDefault && !(patch.enabled ?? entry.enabled)) {
         const message = 'the default workspace is one that is enabled';
@@ -118,11 +127,17 @@ export function createSyncListStore({ db, now }: { readonly db: Database; readon
     update,
 
     /** R9: back to the instance's value, field by field. */
-    reset(connectionId: string, workspaceId: string, fields: readonly ('claim_name' | 'mapping')[]): Promise<SyncListWorkspace> {
-      return update(connectionId, workspaceId, {
+    reset(
+      connectionId: string,
+      workspaceId: string,
+      fields: readonly ('claim_name' | 'mapping')[],
+      check?: SyncListCheck,
+    ): Promise<SyncListWorkspace> {
+      const inherited = {
         ...(fields.includes('claim_name') && { claimName: null }),
         ...(fields.includes('mapping') && { mapping: null }),
-      });
+      };
+      return update(connectionId, workspaceId, inherited, check);
     },
 
     /**
@@ -133,11 +148,13 @@ export function createSyncListStore({ db, now }: { readonly db: Database; readon
       connectionId: string,
       workspaceId: string,
       { confirm, successor }: { readonly confirm?: string | undefined; readonly successor?: string | undefined },
+      check?: SyncListCheck,
     ): Promise<Removal> {
       return change(connectionId, async (tx, version) => {
         const list = await rows.readListed(tx, connectionId);
         const leaving = list.find((each) => each.workspaceId === workspaceId);
         if (!leaving) throw notListed();
+        check?.(await get(connectionId, workspaceId, tx));
         checkNotLast(list, workspaceId, 'workspace');
         const nextDefault = chooseSuccessor(list, workspaceId, successor);
         const impact = await assessRemoval(tx, { workspaceId, connectionId });

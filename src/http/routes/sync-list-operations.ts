@@ -50,7 +50,13 @@ export const syncListOperations = declareOperations('Sync lists', [
     answers: { 200: pageSchema(listedWorkspaceSchema) },
   },
   { method: 'post', path, summary: 'Add a workspace', body: syncListInputSchema, answers: { 201: listedWorkspaceSchema } },
-  { method: 'get', path: `${path}/{workspace_id}`, summary: 'Read a listed workspace', answers: { 200: listedWorkspaceSchema } },
+  {
+    method: 'get',
+    path: `${path}/{workspace_id}`,
+    summary: 'Read a listed workspace',
+    answers: { 200: listedWorkspaceSchema },
+    etag: true,
+  },
   {
     method: 'patch',
     path: `${path}/{workspace_id}`,
@@ -58,6 +64,7 @@ export const syncListOperations = declareOperations('Sync lists', [
     body: syncListPatchSchema,
     answers: { 200: listedWorkspaceSchema },
     errors: ['conflict'],
+    etag: true,
   },
   {
     method: 'post',
@@ -65,6 +72,7 @@ export const syncListOperations = declareOperations('Sync lists', [
     summary: 'Go back to inherited values',
     body: resetSchema,
     answers: { 200: listedWorkspaceSchema },
+    etag: true,
   },
   {
     method: 'delete',
@@ -74,5 +82,6 @@ export const syncListOperations = declareOperations('Sync lists', [
     query: removalQuery,
     answers: { 204: null },
     errors: ['conflict'],
+    etag: true,
   },
 ]);

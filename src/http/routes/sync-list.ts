@@ -1,10 +1,11 @@
 import { type Request, Router } from 'express';
 import { z } from 'zod';
 import { claimNameSchema, mappingInput } from '../../login/connection-input.ts';
-import type { SyncListField, SyncListStore, SyncListWorkspace } from '../../login/sync-list.ts';
+import type { SyncListCheck, SyncListField, SyncListStore, SyncListWorkspace } from '../../login/sync-list.ts';
 import { formatMappingText } from '../../mapping/text-form.ts';
 import { checkVisible } from '../admin-auth.ts';
 import { askConfirmation, confirmationQuery, impactView } from '../confirmation.ts';
+import { checkIfMatch, hasPrecondition, sendTagged } from '../etag.ts';
 import { idPageQuery, pageOf, parseBody, parseInput, parseQuery, pathId } from '../request-input.ts';
 
 export interface SyncListRouteDeps {
@@ -39,31 +40,32 @@ export function createSyncListRoutes({ syncLists, onConnectionChange, onEvents }
   });
 
   router.get('/:workspace_id', async (req, res) => {
-    res.json(syncListView(await syncLists.get(connectionIdOf(req), pathId(req, 'workspace_id'))));
+    sendTagged(req, res, syncListView(await syncLists.get(connectionIdOf(req), pathId(req, 'workspace_id'))));
   });
 
   router.patch('/:workspace_id', async (req, res) => {
     const connectionId = connectionIdOf(req);
     const { enabled, is_default: isDefault, claim_name: claimName, mapping } = parseBody(syncListPatchSchema, req);
     const patch = { enabled, isDefault, claimName, mapping };
-    const updated = await syncLists.update(connectionId, pathId(req, 'workspace_id'), patch);
+    const updated = await syncLists.update(connectionId, pathId(req, 'workspace_id'), patch, checkOf(req));
     onConnectionChange(connectionId);
-    res.json(syncListView(updated));
+    sendTagged(req, res, syncListView(updated));
   });
 
   router.post('/:workspace_id/reset', async (req, res) => {
     const connectionId = connectionIdOf(req);
     const { fields } = parseInput(resetSchema, req.body ?? {});
-    const updated = await syncLists.reset(connectionId, pathId(req, 'workspace_id'), fields);
+    const updated = await syncLists.reset(connectionId, pathId(req, 'workspace_id'), fields, checkOf(req));
     onConnectionChange(connectionId);
-    res.json(syncListView(updated));
+    sendTagged(req, res, syncListView(updated));
   });
 
   // R10: the first request is answered with the warning, the one that carries its token removes.
   router.delete('/:workspace_id', async (req, res) => {
     const connectionId = connectionIdOf(req);
     const { confirm, default_workspace: successor } = parseQuery(removalQuery, req);
-    const removal = await syncLists.remove(connectionId, pathId(req, 'workspace_id'), { confirm, successor });
+    const workspaceId = pathId(req, 'workspace_id');
+    const removal = await syncLists.remove(connectionId, workspaceId, { confirm, successor }, checkOf(req));
     if (removal.kind === 'unconfirmed') {
       askConfirmation(req, res, { ...removal, impact: impactView(removal.impact) });
       return;
@@ -107,6 +109,10 @@ export const removalQuery = z.strictObject({
   /** R7: id or slug of the workspace that takes the default over. */
   default_workspace: z.string().min(1).max(63).optional(),
 });
+
+function checkOf(req: Request): SyncListCheck | undefined {
+  return hasPrecondition(req) ? (entry) => checkIfMatch(req, syncListView(entry)) : undefined;
+}
 
 function connectionIdOf(req: Request): string {
   return pathId(req, 'connection_id');

@@ -34,6 +34,14 @@ const samples: Readonly<Record<string, Sample>> = {
     make: async () => `/v1/workspaces/${api.globex}`,
     change: (path, name) => patch(path, { display_name: name }),
   },
+  'a listed workspace': {
+    make: async () => {
+      const sync_list = [{ workspace: api.acme, is_default: true }];
+      const { headers } = await post('/v1/connections', { display_name: 'Everybody', protocol: samlProtocol, sync_list });
+      return `${headers.location}/workspaces/${api.acme}`;
+    },
+    change: (path, name) => patch(path, { claim_name: name }),
+  },
   'one app group': {
     make: async () => {
       const { body } = await put(`/v1/workspaces/${api.acme}/app-groups`, { groups: [{ name: 'first' }] });
