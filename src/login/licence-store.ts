@@ -1,5 +1,5 @@
 import { BrokerError } from '../domain/broker-error.ts';
-import { type LicenceState, licenceRefusal, licenceStatus, seatLimit } from '../domain/licence.ts';
+import { type LicenceState, type LicenceStatus, licenceRefusal, licenceStatus, seatLimit } from '../domain/licence.ts';
 import type { WebhookEvent } from '../domain/webhook-event.ts';
 import type { LicenceReader } from '../infra/licence-token.ts';
 import type { Log } from '../infra/log.ts';
@@ -27,6 +27,7 @@ export function createLicenceStore(deps: {
   let state: LicenceState = reader.required ? { kind: 'missing' } : { kind: 'not_required' };
   /** Digest that `state` was made from; undefined: nothing was read yet. */
   let seen: string | null | undefined;
+  let seenStatus: LicenceStatus | undefined;
   let timer: NodeJS.Timeout | undefined;
   let polling: Promise<void> = Promise.resolve();
   let queue: Promise<unknown> = Promise.resolve();
@@ -43,9 +44,12 @@ export function createLicenceStore(deps: {
     const row = await db('licence').first<{ token: string | null } | undefined>('token');
     const found = await findLicence(row?.token ?? null, configured);
     const digest = `${found?.source ?? ''} ${digestOf(found)}`;
-    const changed = digest !== seen;
-    if (changed) state = await evaluate(found);
+    if (digest !== seen) state = await evaluate(found);
+    // A licence also ends by itself, with the time.
+    const status = licenceStatus(state, now());
+    const changed = digest !== seen || status !== seenStatus;
     seen = digest;
+    seenStatus = status;
     return { found, changed };
   }
 
@@ -56,7 +60,7 @@ export function createLicenceStore(deps: {
   async function appendChanged(tx: Transaction, found: FoundLicence, next: LicenceState): Promise<void> {
     const { rows } = await tx.raw<{ rows: unknown[] }>(
       'UPDATE licence SET announced_digest = :digest WHERE announced_digest IS DISTINCT FROM :digest RETURNING 1',
-      { digest: digestOf(found) },
+      { digest: licenceStatus(next, now()) === 'expired' ? `${digestOf(found)} expired` : digestOf(found) },
     );
     if (rows.length === 0) return;
     const data = { licence: licenceView(next, now()) };

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { eventSchemas } from '../../../src/outbox/event-schema.ts';
 import type { ProblemBody } from '../../support/broker-api.ts';
 import { oauthErrorIn } from '../../support/broker-app.ts';
@@ -189,6 +189,20 @@ describe('the licence over the API', () => {
       ['valid', 'L-7'],
       ['missing', null],
     ]);
+  });
+
+  it('R34 R35 that ends with the time is told once, without anybody touching it', async () => {
+    await world.stores.db('events').where({ type: 'licence.changed' }).delete();
+    await world.api.put('/v1/licence', { token: await vendor.sign({ jti: 'L-short', exp: inSeconds(2) }) });
+    const told = () => world.stores.db('events').where({ type: 'licence.changed' }).orderBy('position').pluck('payload');
+    await vi.waitFor(async () => expect(await told()).toHaveLength(2), { timeout: 6_000, interval: 50 });
+    // A poll later it is still told of once.
+    await sleep(1_200);
+    expect((await told()).map(({ data }) => [data.licence.status, data.licence.id])).toEqual([
+      ['valid', 'L-short'],
+      ['expired', 'L-short'],
+    ]);
+    await world.api.delete('/v1/licence');
   });
 
   it.each<[string, () => Promise<unknown>, string[]]>([
