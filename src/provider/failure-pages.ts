@@ -18,6 +18,8 @@ export type RenderError = (failure: {
 // The library adds the hash of its own script to `script-src`.
 const contentSecurityPolicy = "default-src 'none';style-src 'unsafe-inline';script-src;base-uri 'none';frame-ancestors 'none'";
 
+const retryAfterSeconds = '5';
+
 /** Errors on the provider's own addresses: a page in our words for people, a line in the log for operators, the same reference in both. */
 export function createFailurePages(deps: { readonly log: Log; readonly now: () => Date; readonly renderError: RenderError }) {
   const { log, now, renderError } = deps;
@@ -89,6 +91,8 @@ export function createFailurePages(deps: { readonly log: Log; readonly now: () =
         await showPage(ctx, toPageError(toLibraryError(thrown)));
       }
       if (ctx.status === 404 && !ctx.body) await showPage(ctx, new BrokerError('not_found', 'the provider has no such address'));
+      // RFC 9110 10.2.3: clients of the token endpoint come again by themselves.
+      if (ctx.status === 503) ctx.set('Retry-After', retryAfterSeconds);
     },
   };
 }

@@ -238,7 +238,7 @@ describe('an account that is gone', () => {
     expect(JSON.stringify(answer)).not.toContain('10.0.0.7');
     world.accountFailure = new BrokerError('unavailable', 'detail for the log');
     const response = await fetch(`${world.issuer}/userinfo`, { headers: { authorization: `Bearer ${tokens.access_token}` } });
-    expect(response.status).toBe(503);
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '5']);
     expect(await response.text()).not.toContain('detail for the log');
     world.accountFailure = null;
     expect(await app.userinfo(tokens.access_token)).toMatchObject({ sub: ada.userId });

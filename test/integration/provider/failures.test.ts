@@ -77,7 +77,7 @@ describe('a store that is away', () => {
     const finished = await browser.visit(`${page.url}/finish`);
     state.failure = away;
     const answer = await browser.visit(finished.headers.get('location') ?? '');
-    expect(answer.status).toBe(503);
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
     const text = await answer.text();
     expect(text).toContain('Signing in is not possible at the moment');
     expect(text).not.toContain('10.0.0.7');
