@@ -30,8 +30,8 @@ export async function readConnection(
 }
 
 /**
- * Serialises changes of the list. Logins refer to the connection (`FOR KEY SHARE`) and pass; they never lock it after a user, so
- * whoever holds this lock may go on to lock users.
+ * Serialises changes of the list. Logins that let somebody in wait for it (`FOR SHARE`), so that nobody comes in behind a removal's count;
+ * all others pass. They never lock the connection after a user, so whoever holds this lock may go on to lock users.
  * @returns the connection's version
  */
 export async function lockConnection(tx: Transaction, connectionId: string): Promise<number> {

@@ -1,13 +1,11 @@
 import type { FederatedIdentity } from '../domain/federated-identity.ts';
 import type { AppGroup } from '../domain/group-sync.ts';
 import type { User } from '../domain/user.ts';
-import type { WebhookEvent } from '../domain/webhook-event.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
-import { eventRows, insertEventsSql } from '../outbox/append.ts';
 import type { StoredMembership } from './decision.ts';
 import { userOf } from './store.ts';
 
-/** Every statement that a login runs against users, identities and memberships. The decisions are in `apply.ts`. */
+/** What a login confirms and locks. It reads by `login-state.ts`, decides in `login-outcome.ts` and writes by `login-write.ts`. */
 
 export interface LoginTraceRow {
   readonly loginId: string;
@@ -76,23 +74,22 @@ export async function confirmUnchanged(db: Database, login: Confirmation): Promi
   return row ? { userId: row.user_id, fresh: row.fresh } : null;
 }
 
-/** Replay protection (SAML Profiles 4.1.4.5): true exactly once for each answer of a connection. */
-export async function markAnswerUsed(
-  tx: Transaction,
-  mark: { readonly connectionId: string; readonly answerId: string; readonly usedUntil: Date },
-): Promise<boolean> {
-  const { rows } = await tx.raw(
-    `INSERT INTO used_answers (connection_id, answer_id, used_until) VALUES (:connectionId, :answerId, :usedUntil)
-     ON CONFLICT DO NOTHING RETURNING 1`,
-    mark,
-  );
-  return rows.length === 1;
-}
-
 export interface KnownIdentity {
   readonly issuer: string;
   readonly user: User;
   readonly profileFingerprint: string | null;
+}
+
+/**
+ * Holds back changes of the connection, its sync list and the archiving of a workspace on it until commit: whoever removes members
+ * there holds this lock from before they count them. To be taken before any user's. Null: there is no such connection.
+ */
+export async function lockConnection(
+  tx: Transaction,
+  connectionId: string,
+): Promise<{ readonly version: number; readonly enabled: boolean } | null> {
+  const { rows } = await tx.raw('SELECT version, enabled FROM connections WHERE connection_id = ? FOR SHARE', [connectionId]);
+  return rows[0] ? { version: Number(rows[0].version), enabled: rows[0].enabled } : null;
 }
 
 /** Finds the person behind connection and subject and locks the user's row until commit: logins of one user follow one another (R28). */
@@ -102,14 +99,25 @@ export async function lockIdentity(tx: Transaction, connectionId: string, subjec
       WHERE i.connection_id = ? AND i.subject = ? FOR NO KEY UPDATE OF u`,
     [connectionId, subject],
   );
-  const row = rows[0];
-  return row ? { issuer: row.issuer, user: userOf(row), profileFingerprint: row.profile_fingerprint } : null;
+  return rows[0] ? knownOf(rows[0]) : null;
+}
+
+export function knownOf(row: Record<string, unknown>): KnownIdentity {
+  return { issuer: row.issuer as string, user: userOf(row), profileFingerprint: row.profile_fingerprint as string | null };
 }
 
 /** Holds back a second first login of the same identity until this transaction ends. */
 export async function lockNewIdentity(tx: Transaction, connectionId: string, subject: string): Promise<void> {
-  await tx.raw('SELECT pg_advisory_xact_lock(hashtextextended(?, 0))', [`identity:${connectionId}:${subject}`]);
+  await tx.raw('SELECT pg_advisory_xact_lock(hashtextextended(?, 0))', [newIdentityKey(connectionId, subject)]);
 }
+
+export function newIdentityKey(connectionId: string, subject: string): string {
+  return `identity:${connectionId}:${subject}`;
+}
+
+/** Of a row `m`, as `StoredMembership` has them. */
+export const groupsOfMembership = `coalesce((SELECT json_agg(json_build_object('groupId', g.group_id, 'name', g.name))
+  FROM app_groups g WHERE g.workspace_id = m.workspace_id AND g.group_id = ANY (m.group_ids)), '[]')`;
 
 /** The user's memberships in the named workspaces, by workspace id. */
 export async function readMemberships(
@@ -118,37 +126,11 @@ export async function readMemberships(
   workspaceIds: readonly string[],
 ): Promise<Map<string, StoredMembership>> {
   const { rows } = await tx.raw(
-    `SELECT m.workspace_id, m.user_id, m.role, m.status, m.version, m.reasons,
-            coalesce((SELECT json_agg(json_build_object('groupId', g.group_id, 'name', g.name))
-                        FROM app_groups g WHERE g.workspace_id = m.workspace_id AND g.group_id = ANY (m.group_ids)), '[]') AS groups
+    `SELECT m.workspace_id, m.user_id, m.role, m.status, m.version, m.reasons, ${groupsOfMembership} AS groups
        FROM memberships m WHERE m.workspace_id = ANY (?::uuid[]) AND m.user_id = ?`,
     [[...workspaceIds], userId],
   );
   return new Map(rows.map((row: MembershipRow) => [row.workspace_id, membershipOf(row)]));
-}
-
-/**
- * The workspaces among these that the connection serves at this moment, each with the user's membership. A login's view of its
- * connection may be seconds old: what was removed or archived meanwhile must not be granted again.
- */
-export async function readServed(
-  tx: Transaction,
-  connectionId: string,
-  userId: string,
-  workspaceIds: readonly string[],
-): Promise<Map<string, StoredMembership | null>> {
-  const { rows } = await tx.raw(
-    `SELECT w.workspace_id, m.user_id, m.role, m.status, m.version, m.reasons,
-            coalesce((SELECT json_agg(json_build_object('groupId', g.group_id, 'name', g.name))
-                        FROM app_groups g WHERE g.workspace_id = m.workspace_id AND g.group_id = ANY (m.group_ids)), '[]') AS groups
-       FROM connections c
-       JOIN workspaces w ON w.workspace_id = ANY (:workspaceIds::uuid[]) AND w.status = 'active'
-       LEFT JOIN connection_workspaces s ON s.workspace_id = w.workspace_id AND s.connection_id = c.connection_id
-       LEFT JOIN memberships m ON m.workspace_id = w.workspace_id AND m.user_id = :userId
-      WHERE c.connection_id = :connectionId AND (c.workspace_id = w.workspace_id OR s.workspace_id IS NOT NULL)`,
-    { connectionId, userId, workspaceIds: [...workspaceIds] },
-  );
-  return new Map(rows.map((row: MembershipRow) => [row.workspace_id, row.user_id === null ? null : membershipOf(row)]));
 }
 
 /** R30: serialises changes to the admins of a workspace, then says whether anybody but this user holds the highest role. */
@@ -160,99 +142,6 @@ export async function hasOtherAdmin(tx: Transaction, workspaceId: string, userId
     [workspaceId, adminRole, userId],
   );
   return rows.length > 0;
-}
-
-export interface MembershipRecord {
-  readonly workspace_id: string;
-  readonly role: string;
-  readonly group_ids: readonly string[];
-  readonly status: 'active' | 'removed';
-  readonly version: number;
-  readonly reasons: readonly unknown[];
-  readonly warnings: readonly unknown[];
-  readonly fingerprint: string | null;
-}
-
-/** Everything that a login writes; `profileFingerprint` null: the user is stored as they are. */
-export interface LoginWrite {
-  readonly user: User;
-  readonly profileFingerprint: string | null;
-  readonly identity: Pick<FederatedIdentity, 'subject' | 'issuer'>;
-  readonly connectionId: string;
-  /** Claim name to group names; null: unknown this time, the last-seen ones stay (law 6). */
-  readonly groups: Readonly<Record<string, readonly string[]>> | null;
-  readonly groupsFingerprint: string | null;
-  readonly memberships: readonly MembershipRecord[];
-  readonly events: readonly WebhookEvent[];
-  readonly trace: LoginTraceRow;
-  readonly now: Date;
-}
-
-/** User, identity, memberships of all workspaces, events and trace in one statement: one round trip (law 2). */
-export async function saveLogin(tx: Transaction, login: LoginWrite): Promise<void> {
-  const { user, trace, now } = login;
-  await tx.raw(
-    `WITH person AS (
-       INSERT INTO users (user_id, email, email_verified, name, given_name, family_name, profile_fingerprint, created_at, updated_at)
-       SELECT :userId, :email, :emailVerified::boolean, :name, :givenName, :familyName, :profileFingerprint, :now, :now
-        WHERE :profileFingerprint::text IS NOT NULL
-       ON CONFLICT (user_id) DO UPDATE SET email = excluded.email, email_verified = excluded.email_verified, name = excluded.name,
-         given_name = excluded.given_name, family_name = excluded.family_name,
-         profile_fingerprint = excluded.profile_fingerprint, updated_at = excluded.updated_at),
-     identity AS (
-       INSERT INTO identities (connection_id, subject, issuer, user_id, last_groups, last_groups_at, groups_fingerprint, last_login_at)
-       SELECT :connectionId, :subject, :issuer, :userId, :groups::jsonb, CASE WHEN :groups::jsonb IS NOT NULL THEN :now::timestamptz END,
-              :groupsFingerprint, :now
-       ON CONFLICT (connection_id, subject) DO UPDATE SET last_login_at = excluded.last_login_at,
-         last_groups = coalesce(excluded.last_groups, identities.last_groups),
-         last_groups_at = coalesce(excluded.last_groups_at, identities.last_groups_at),
-         groups_fingerprint = coalesce(excluded.groups_fingerprint, identities.groups_fingerprint)),
-     saved AS (
-       INSERT INTO memberships (workspace_id, user_id, role, group_ids, status, version, reasons, warnings, fingerprint,
-                                connection_id, login_id, created_at, updated_at)
-       SELECT r.workspace_id, :userId, r.role, ARRAY(SELECT jsonb_array_elements_text(r.group_ids)::uuid), r.status, r.version,
-              r.reasons, r.warnings, r.fingerprint, :connectionId, :loginId, :now, :now
-         FROM jsonb_to_recordset(:records::jsonb) AS r (workspace_id uuid, role text, group_ids jsonb, status text, version bigint,
-                                                        reasons jsonb, warnings jsonb, fingerprint text)
-       ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = excluded.role, group_ids = excluded.group_ids,
-         status = excluded.status, version = excluded.version, reasons = excluded.reasons, warnings = excluded.warnings,
-         fingerprint = excluded.fingerprint, connection_id = excluded.connection_id, login_id = excluded.login_id,
-         updated_at = excluded.updated_at),
-     appended AS (${insertEventsSql})
-     ${insertTraceSql}`,
-    {
-      userId: user.userId,
-      email: user.email,
-      emailVerified: user.emailVerified,
-      name: user.name,
-      givenName: user.givenName,
-      familyName: user.familyName,
-      profileFingerprint: login.profileFingerprint,
-      connectionId: login.connectionId,
-      subject: login.identity.subject,
-      issuer: login.identity.issuer,
-      groups: login.groups && JSON.stringify(login.groups),
-      groupsFingerprint: login.groupsFingerprint,
-      records: JSON.stringify(login.memberships),
-      now,
-      ...eventRows(login.events, now),
-      ...traceBindings(trace),
-    },
-  );
-}
-
-/** A held membership keeps everything; its fingerprint alone says whether the next equal login needs to look again. */
-export async function saveFingerprint(
-  tx: Transaction,
-  workspaceId: string,
-  userId: string,
-  fingerprint: string | null,
-): Promise<void> {
-  await tx.raw('UPDATE memberships SET fingerprint = ? WHERE workspace_id = ? AND user_id = ?', [
-    fingerprint,
-    workspaceId,
-    userId,
-  ]);
 }
 
 /** R23 `createMissingGroups`. @returns false if somebody else made one of the names first: the sync must look again */
@@ -267,18 +156,20 @@ export async function createAppGroups(tx: Transaction, workspaceId: string, grou
   return rows.length === groups.length;
 }
 
-const insertTraceSql = `
-  INSERT INTO login_traces (login_id, connection_id, user_id, outcome, reason, detail, occurred_at)
-  SELECT :loginId, :traceConnectionId, :traceUserId, :outcome, :reason, :detail::jsonb, :occurredAt
+/** @param condition decides whether there is a row; SQL of the caller's */
+export function insertTraceSql(condition: string): string {
+  return `INSERT INTO login_traces (login_id, connection_id, user_id, outcome, reason, detail, occurred_at)
+  SELECT :loginId, :traceConnectionId, :traceUserId, :outcome, :reason, :detail::jsonb, :occurredAt WHERE ${condition}
   ON CONFLICT (login_id) DO NOTHING`;
+}
 
-function traceBindings({ loginId, connectionId, userId, outcome, reason, detail, occurredAt }: LoginTraceRow) {
+export function traceBindings({ loginId, connectionId, userId, outcome, reason, detail, occurredAt }: LoginTraceRow) {
   const [traceConnectionId, traceUserId] = [connectionId, userId];
   return { loginId, traceConnectionId, traceUserId, outcome, reason, detail: JSON.stringify(detail), occurredAt };
 }
 
 export async function insertTrace(db: Database | Transaction, trace: LoginTraceRow): Promise<void> {
-  await db.raw(insertTraceSql, traceBindings(trace));
+  await db.raw(insertTraceSql('true'), traceBindings(trace));
 }
 
 interface MembershipRow {

@@ -53,7 +53,7 @@ export function createWorkspaceLifecycle(deps: {
     ): Promise<WorkspaceRemoval> {
       return db.transaction(async (tx) => {
         const slug = await activeSlug(tx, workspaceId);
-        // Connections, then users, then the workspace: logins lock the last two in this order.
+        // Connections, then users, then the workspace: logins lock them in this order.
         const lists = await syncLists.lock(tx, workspaceId, successor);
         const connections = await lockOwnConnections(tx, workspaceId);
         const impact = await assess(tx, workspaceId, { connections, lists });

@@ -89,3 +89,26 @@ export function anIdentity(subject: string, overrides: Partial<FederatedIdentity
     ...overrides,
   };
 }
+
+/** Workspaces on the sync list of one connection of the instance; the first is its default. */
+export async function anInstanceWorld<Slugs extends readonly string[]>(
+  db: Database,
+  slugs: Slugs,
+  groups: readonly Omit<AppGroup, 'groupId'>[] = [],
+): Promise<{ [Each in keyof Slugs]: World }> {
+  const connectionId = uniqueId(new Date());
+  await db('connections').insert({
+    connection_id: connectionId,
+    display_name: `${slugs[0]} IdP`,
+    protocol: { type: 'saml' },
+    group_sync: aSettings(),
+  });
+  const worlds: World[] = [];
+  for (const [index, slug] of slugs.entries()) {
+    const world = await aWorld(db, slug, groups);
+    const entry = { connection_id: connectionId, workspace_id: world.workspaceId, is_default: index === 0 };
+    await db('connection_workspaces').insert(entry);
+    worlds.push({ ...world, connectionId });
+  }
+  return worlds as { [Each in keyof Slugs]: World };
+}
