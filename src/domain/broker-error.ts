@@ -85,6 +85,12 @@ export const errorFaces = {
     title: 'The request conflicts with what is stored',
     advice: 'Read the current state and try again.',
   },
+  cursor_expired: {
+    status: 410,
+    oauth: 'invalid_request',
+    title: 'Events after this cursor are no longer kept',
+    advice: 'Bring your copy up to date from a snapshot, and read on from "earliest_cursor".',
+  },
   precondition_failed: {
     status: 412,
     oauth: 'server_error',
@@ -125,12 +131,20 @@ export interface BrokerErrorOptions {
   /** Stable, machine-readable refinement of the code, for example `audience_mismatch`. */
   readonly reason?: string;
   readonly fields?: readonly FieldError[];
+  /** Further members of the problem document (RFC 9457 3.2), which outsiders see as they are. */
+  readonly members?: ProblemMembers;
+}
+
+/** Names in snake_case. */
+export interface ProblemMembers {
+  readonly earliest_cursor?: string;
 }
 
 export class BrokerError extends Error {
   readonly code: BrokerErrorCode;
   readonly reason: string | undefined;
   readonly fields: readonly FieldError[];
+  readonly members: ProblemMembers;
 
   /** @param detail for the log and the trace: says what was wrong and what to do; carries no assertion, token or e-mail. */
   constructor(code: BrokerErrorCode, detail: string, options: BrokerErrorOptions = {}) {
@@ -139,6 +153,7 @@ export class BrokerError extends Error {
     this.code = code;
     this.reason = options.reason;
     this.fields = options.fields ?? [];
+    this.members = options.members ?? {};
   }
 
   get face(): ErrorFace {

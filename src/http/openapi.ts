@@ -20,6 +20,7 @@ export const problemSchema = z
       .strictObject({ token: z.string(), impact: z.looseObject({}) })
       .optional()
       .describe('Of a removal in two steps: what would go, and the token for the second.'),
+    earliest_cursor: z.string().optional().describe('Of `cursor_expired`: where reading can go on.'),
     request_id: z.string().describe('Finds the log lines; also in the header `x-request-id`.'),
   })
   .meta({ id: 'Problem', description: 'A problem document (RFC 9457).' });

@@ -1,7 +1,7 @@
-import type { BrokerError } from '../domain/broker-error.ts';
+import type { BrokerError, ProblemMembers } from '../domain/broker-error.ts';
 
 /** Problem document (RFC 9457) of the API: the words of the error table, the fields, and the id of the log's lines. */
-export interface Problem {
+export interface Problem extends ProblemMembers {
   readonly type: string;
   readonly title: string;
   readonly status: number;
@@ -24,6 +24,7 @@ export function problemOf(error: BrokerError, requestId: string): Problem {
     code: error.code,
     ...(error.reason === undefined ? {} : { reason: error.reason }),
     ...(error.fields.length === 0 ? {} : { errors: error.fields }),
+    ...error.members,
     request_id: requestId,
   };
 }

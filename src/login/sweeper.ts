@@ -1,18 +1,21 @@
 import type { Log } from '../infra/log.ts';
 import type { Database } from '../infra/postgres.ts';
+import { firstIdOf } from '../infra/unique-id.ts';
 
 const intervalMilliseconds = 10 * 60 * 1_000;
 const rowsPerStatement = 5_000;
 const dayMilliseconds = 24 * 60 * 60 * 1_000;
 
-/** Deletes what has served its time: marks of used answers that could not be presented again anyway, old traces, stored answers. */
+/** Deletes what has served its time: marks of used answers that could not be presented again anyway, old traces, stored answers, old entries of the audit log. */
 export function createSweeper(deps: {
   readonly db: Database;
   readonly now: () => Date;
   readonly log: Log;
   readonly traceDays: number;
+  /** Null: the audit log is kept for ever. */
+  readonly auditLogDays?: number | null;
 }) {
-  const { db, now, log, traceDays } = deps;
+  const { db, now, log, traceDays, auditLogDays = null } = deps;
   let timer: NodeJS.Timeout | undefined;
 
   /** @returns how many rows went */
@@ -36,10 +39,20 @@ export function createSweeper(deps: {
          SELECT claim_id FROM idempotency_keys WHERE expires_at < ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED)`,
       now(),
     );
-    return answers + traces + repeats;
+    return answers + traces + repeats + (await sweepAuditLog());
   }
 
-  async function inBatches(statement: string, before: Date): Promise<number> {
+  /** Ids of entries begin with their time: the primary key leads to the oldest. */
+  async function sweepAuditLog(): Promise<number> {
+    if (auditLogDays === null) return 0;
+    return inBatches(
+      `DELETE FROM audit_log WHERE entry_id IN (
+         SELECT entry_id FROM audit_log WHERE entry_id < ? ORDER BY entry_id LIMIT ? FOR UPDATE SKIP LOCKED)`,
+      firstIdOf(new Date(now().getTime() - auditLogDays * dayMilliseconds)),
+    );
+  }
+
+  async function inBatches(statement: string, before: Date | string): Promise<number> {
     let deleted = 0;
     for (;;) {
       const { rowCount } = await db.raw(statement, [before, rowsPerStatement]);

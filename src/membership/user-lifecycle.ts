@@ -59,7 +59,7 @@ export function createUserLifecycle(deps: {
 
     /**
      * Forgets a person: profile, identities, last-seen groups, reasons and traces of logins are erased, and so are address and names
-     * in the events of the log, whose ids, order and types stay. Memberships end with their events. What remains is the id, which
+     * in the events of the log, whose ids, order and types stay, and what endpoints answered to them. Memberships end with their events. What remains is the id, which
      * names nobody. A later login of the same person makes a new user: to keep somebody out, archive instead.
      */
     async erase(userId: string): Promise<void> {
@@ -118,6 +118,12 @@ async function eraseRecords(tx: Transaction, userId: string): Promise<void> {
               || CASE WHEN payload::jsonb #> '{data,user}' -> 'email' IS NULL THEN '{}' ELSE '{"email": null}' END::jsonb
               || CASE WHEN payload::jsonb #> '{data,user}' -> 'name' IS NULL THEN '{}' ELSE '{"name": null}' END::jsonb)::json
       WHERE user_id = ?`,
+    [userId],
+  );
+  // Index: delivery_attempts_by_event. What receivers answered may repeat what they were told.
+  await tx.raw(
+    `UPDATE delivery_attempts SET answer = NULL
+      WHERE event_id IN (SELECT event_id FROM events WHERE user_id = ?) AND answer IS NOT NULL`,
     [userId],
   );
 }

@@ -1,8 +1,11 @@
 import { z } from 'zod';
 import type {
+  EndpointDisabledData,
+  EndpointTestData,
   LicenceData,
   LicenceLimitData,
   MembershipData,
+  MembershipSnapshotData,
   SyncHeldData,
   UserData,
   UserDeletedData,
@@ -80,6 +83,36 @@ const licenceData: SchemaOf<LicenceData, typeof licenceSchema> = licenceSchema;
 const licenceLimitSchema = z.strictObject({ max_users: z.int().min(0), active_users: z.int().min(0) });
 const licenceLimitData: SchemaOf<LicenceLimitData, typeof licenceLimitSchema> = licenceLimitSchema;
 
+const endpoint = z.strictObject({
+  id,
+  url: z.string().describe('Without its query.'),
+  description: z.string(),
+});
+
+const endpointDisabledSchema = z.strictObject({
+  endpoint,
+  reason: z
+    .enum(['gone', 'failing'])
+    .describe('gone: the receiver answered 410; failing: nothing succeeded for as long as attempts are made.'),
+  failing_since: z.iso.datetime().nullable(),
+  last_status: z.int().nullable().describe('HTTP status of the last attempt; null: there was no answer.'),
+  last_error: z.string().nullable(),
+});
+const endpointDisabledData: SchemaOf<EndpointDisabledData, typeof endpointDisabledSchema> = endpointDisabledSchema;
+
+const endpointTestSchema = z.strictObject({ endpoint });
+const endpointTestData: SchemaOf<EndpointTestData, typeof endpointTestSchema> = endpointTestSchema;
+
+const membershipSnapshotSchema = z.strictObject({
+  workspace,
+  user: userSchema.shape.user,
+  role: z.string(),
+  groups: groups.describe('All groups, in the order of their names.'),
+  version,
+  status: z.enum(['active', 'removed']).describe('removed: the person is no longer a member; take what else it says as past.'),
+});
+const membershipSnapshotData: SchemaOf<MembershipSnapshotData, typeof membershipSnapshotSchema> = membershipSnapshotSchema;
+
 function envelope<Type extends string, Data extends z.ZodType>(type: Type, data: Data, description: string) {
   return z
     .strictObject({ type: z.literal(type), timestamp: z.iso.datetime().describe('When it happened, in UTC.'), data })
@@ -110,10 +143,34 @@ export const eventSchemas = {
     licenceLimitData,
     'A new person was refused because every seat of the licence is taken. Told once a day, and anew for another limit.',
   ),
+  'endpoint.disabled': envelope(
+    'endpoint.disabled',
+    endpointDisabledData,
+    'Rollcall gave an endpoint up; the other endpoints are told. Events that happen until somebody enables it again are not sent to it.',
+  ),
+  'endpoint.test': envelope(
+    'endpoint.test',
+    endpointTestData,
+    'Somebody asked for a test. Sent to one endpoint alone, whatever types it wants, and not in the event log.',
+  ),
+  'membership.snapshot': envelope(
+    'membership.snapshot',
+    membershipSnapshotData,
+    'The state of a membership, which did not change: part of a snapshot that this endpoint asked for, whatever types it wants. Not in the event log.',
+  ),
 } as const satisfies Record<WebhookEvent['type'], z.ZodType>;
 
 export type EventType = keyof typeof eventSchemas;
-export const eventTypes = Object.keys(eventSchemas) as [EventType, ...EventType[]];
+export const everyEventType = Object.keys(eventSchemas) as [EventType, ...EventType[]];
+
+/** Made for one endpoint alone: nobody subscribes to them, and they do not stand in the log. */
+const directEventTypes = ['endpoint.test', 'membership.snapshot'] as const;
+/** The types of the log, to which endpoints subscribe. */
+export type LoggedEventType = Exclude<EventType, (typeof directEventTypes)[number]>;
+export const eventTypes = everyEventType.filter((type) => !(directEventTypes as readonly string[]).includes(type)) as [
+  LoggedEventType,
+  ...LoggedEventType[],
+];
 
 /**
  * The JSON Schema (draft 2020-12) of one event type, as committed under `docs/events/`. It permits fields that it does not know,

@@ -24,7 +24,7 @@ export function useApi() {
   afterAll(() => database.drop());
   beforeEach(async () => {
     await database.db.raw(
-      'TRUNCATE workspaces, events, endpoints, oidc_clients, login_traces, audit_log, idempotency_keys CASCADE',
+      'TRUNCATE workspaces, events, outbox, event_log, endpoints, oidc_clients, login_traces, audit_log, idempotency_keys CASCADE',
     );
     server = aServer({ api: apiOn(database.db) });
     acme = (await post('/v1/workspaces', { slug: 'acme', display_name: 'Acme' })).body.workspace_id;

@@ -43,6 +43,26 @@ it('deletes traces after their retention, more than one statement takes, and no 
   expect(await database.db('login_traces').pluck('login_id')).toEqual([young]);
 });
 
+it('keeps the audit log for ever unless it is told how long, and then deletes what is older', async () => {
+  const entries = { old: hours(-101 * 24), young: hours(-99 * 24) };
+  for (const [action, at] of Object.entries(entries)) {
+    await database.db('audit_log').insert({
+      entry_id: uniqueId(at),
+      actor_kind: 'api_key',
+      action,
+      resource: 'workspaces',
+      outcome: 'done',
+      at,
+    });
+  }
+  const actions = () => database.db('audit_log').orderBy('entry_id').pluck('action');
+  await sweep();
+  expect(await actions()).toEqual(['old', 'young']);
+  const log = createLog({ level: 'silent' });
+  expect(await createSweeper({ db: database.db, now: () => now, log, traceDays: 30, auditLogDays: 100 }).sweep()).toBe(1);
+  expect(await actions()).toEqual(['young']);
+});
+
 it('leaves everything to the other one when two replicas sweep at once, and nothing twice', async () => {
   await database.db.raw(
     `INSERT INTO login_traces (login_id, outcome, detail, occurred_at)

@@ -125,6 +125,28 @@ describe('an archived user', () => {
 });
 
 describe('deleting a user', () => {
+  /** One of the events lies in another week, and what its receiver answered repeats what it was told. */
+  async function anAnsweredAttempt(userId: string): Promise<void> {
+    const { db } = levels.world.stores;
+    const [event] = await db('events').where({ user_id: userId }).orderBy('position').limit(1);
+    const lastMonth = { recorded_on: new Date(Date.now() - 30 * 86_400_000).toISOString().slice(0, 10) };
+    await db('events').where({ event_id: event.event_id }).update(lastMonth);
+    await db('event_log').where({ event_id: event.event_id }).update(lastMonth);
+    await db('deliveries').where({ event_id: event.event_id }).update(lastMonth);
+    await db('delivery_attempts').insert({
+      endpoint_id: userId,
+      order_key: event.order_key,
+      position: event.position,
+      event_id: event.event_id,
+      attempt: 1,
+      outcome: 'delivered',
+      status: 200,
+      duration_milliseconds: 1,
+      answer: 'welcome, u8-ada-lovelace',
+    });
+    expect(JSON.stringify(await db('delivery_attempts'))).toContain('lovelace');
+  }
+
   it('erases the person everywhere and keeps ids, order and types of the events', async () => {
     const { db } = levels.world.stores;
     const { sub } = await levels.logIn(connection, 'u8-ada-lovelace', ['engineers']);
@@ -132,6 +154,7 @@ describe('deleting a user', () => {
     const log = async () => (await levels.events()).filter(({ data }) => data.user?.id === sub);
     const before = await log();
     expect(JSON.stringify(before)).toContain('lovelace');
+    await anAnsweredAttempt(sub);
     expect((await call('DELETE', `/v1/users/${sub}`)).status).toBe(204);
 
     const after = await log();
@@ -141,7 +164,7 @@ describe('deleting a user', () => {
       const schema = eventSchemas[envelope.type as keyof typeof eventSchemas];
       expect(schema.safeParse(envelope).success, envelope.type).toBe(true);
     }
-    for (const table of ['users', 'identities', 'memberships', 'login_traces', 'events', 'audit_log']) {
+    for (const table of ['users', 'identities', 'memberships', 'login_traces', 'events', 'delivery_attempts', 'audit_log']) {
       expect(JSON.stringify(await db(table)), table).not.toContain('lovelace');
     }
     expect(await db('login_traces').where({ user_id: sub })).toEqual([]);

@@ -10,7 +10,7 @@ let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
 });
-beforeEach(() => database.db.raw('TRUNCATE events RESTART IDENTITY'));
+beforeEach(() => database.db.raw('TRUNCATE events, outbox, event_log RESTART IDENTITY'));
 afterAll(() => database.drop());
 
 function append(...events: WebhookEvent[]): Promise<string[]> {
@@ -59,9 +59,26 @@ describe('the outbox', () => {
         order_key: event.orderKey,
         type: 'membership.created',
         occurred_at: event.occurredAt,
-        fanned_out: false,
+        only_endpoint_id: null,
       },
       { workspace_id: null, type: 'user.created' },
+    ]);
+  });
+
+  it('queues an event for fan-out exactly if the business transaction committed', async () => {
+    const queued = () => database.db('outbox').orderBy('position').select('event_id', 'type', 'order_key', 'recorded_on');
+    const failed = database.db.transaction(async (tx) => {
+      await appendEvents(tx, [membershipEvent()], { now });
+      throw new Error('the business failed');
+    });
+    await expect(failed).rejects.toThrow('the business failed');
+    expect(await queued()).toEqual([]);
+    const event = membershipEvent();
+    const ids = await append(event, userEvent());
+    const [{ recorded_on: recordedOn }] = await storedEvents();
+    expect(await queued()).toMatchObject([
+      { event_id: ids[0], type: event.type, order_key: event.orderKey, recorded_on: recordedOn },
+      { event_id: ids[1], type: 'user.created' },
     ]);
   });
 

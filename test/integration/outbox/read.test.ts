@@ -1,7 +1,11 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { appendEvents } from '../../../src/outbox/append.ts';
-import { type EventFilter, readEvents } from '../../../src/outbox/read.ts';
+import { type EventFilter, readEvent, readEvents } from '../../../src/outbox/read.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { untilEventsReadable } from '../../support/readable-events.ts';
 import { membershipEvent, userEvent } from '../../support/webhook-events.ts';
@@ -13,7 +17,7 @@ let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase({ poolSize: 12 });
 });
-beforeEach(() => database.db.raw('TRUNCATE events RESTART IDENTITY'));
+beforeEach(() => database.db.raw('TRUNCATE events, outbox, event_log RESTART IDENTITY'));
 afterAll(() => database.drop());
 
 async function append(count = 1): Promise<string[]> {
@@ -21,22 +25,38 @@ async function append(count = 1): Promise<string[]> {
   return database.db.transaction((tx) => appendEvents(tx, events, { now }));
 }
 
-/** Reads pages until one is empty, after everything that committed can be read. */
+/** Reads pages until one is the last, after everything that committed can be read. */
 async function walkAll(filter: Partial<EventFilter> = {}) {
   await untilEventsReadable(database.db);
   return walk(filter);
 }
 
-/** Reads pages until one is empty. */
+/** Reads pages until one is the last. */
 async function walk(filter: Partial<EventFilter> = {}) {
   const eventIds: string[] = [];
   let cursor = filter.after ?? null;
   for (;;) {
     const page = await readEvents(database.db, { limit: 7, ...filter, after: cursor });
-    if (page.events.length === 0) return { eventIds, cursor: page.cursor };
     eventIds.push(...page.events.map(({ eventId }) => eventId));
     cursor = page.cursor;
+    if (!page.more) return { eventIds, cursor };
   }
+}
+
+async function startFanOutProcess(): Promise<ChildProcessByStdio<null, Readable, null>> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./fan-out-process.ts', import.meta.url))], {
+    env: { ...process.env, FAN_OUT_DATABASE_URL: database.url },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  return child;
+}
+
+/** @returns how many events it fanned out */
+async function endFanOutProcess(child: ChildProcessByStdio<null, Readable, null>): Promise<number> {
+  child.kill('SIGTERM');
+  const [counted] = await once(child.stdout, 'data');
+  return Number(String(counted));
 }
 
 describe('R40 reading the event log', () => {
@@ -53,33 +73,49 @@ describe('R40 reading the event log', () => {
     expect((await walkAll({ after: first.cursor })).eventIds).toEqual(later);
   });
 
-  it('never skips an event that commits late: a transaction held open across reads', async () => {
+  it('never skips an event that commits late, and waits for none: a transaction held open across reads', async () => {
     const before = await append();
     await untilEventsReadable(database.db);
     const held = await database.db.transaction();
     const late = await appendEvents(held, [membershipEvent()], { now });
     const after = await append(3);
 
-    const whileOpen = await walk();
-    expect(whileOpen.eventIds).toEqual(before);
-    expect((await walk({ after: whileOpen.cursor })).eventIds).toEqual([]);
+    const whileOpen = await walkAll();
+    expect(whileOpen.eventIds).toEqual([...before, ...after]);
+    expect((await walkAll({ after: whileOpen.cursor })).eventIds).toEqual([]);
 
     await held.commit();
-    expect((await walkAll({ after: whileOpen.cursor })).eventIds).toEqual([...late, ...after]);
+    expect((await walkAll({ after: whileOpen.cursor })).eventIds).toEqual(late);
+    expect((await walk()).eventIds).toEqual([...before, ...after, ...late]);
   });
 
-  it('goes on after a held transaction that rolled back', async () => {
+  it('goes on past a held transaction that rolled back', async () => {
     const held = await database.db.transaction();
     await appendEvents(held, [membershipEvent()], { now });
     const after = await append();
-    expect((await walk()).eventIds).toEqual([]);
+    await untilEventsReadable(database.db);
     await held.rollback();
     expect((await walkAll()).eventIds).toEqual(after);
   });
 
-  it('neither skips nor repeats while many write and commit out of order', async () => {
+  it('shows nothing of a fan-out that has not committed', async () => {
+    const before = await append();
+    await untilEventsReadable(database.db);
+    await append();
+    const held = await database.db.transaction();
+    const sequence = '(SELECT max(sequence) + 1 FROM event_log)';
+    await held.raw(
+      `INSERT INTO event_log (sequence, position, recorded_on, event_id, order_key, type) OVERRIDING SYSTEM VALUE
+       SELECT ${sequence}, position, recorded_on, event_id, order_key, type FROM outbox`,
+    );
+    expect((await walk()).eventIds).toEqual(before);
+    await held.rollback();
+  });
+
+  it('neither skips nor repeats while many write, commit out of order, and several processes fan out', async () => {
+    const fanOuts = await Promise.all([startFanOutProcess(), startFanOutProcess()]);
     const written: string[] = [];
-    const writers = Array.from({ length: 8 }, async () => {
+    const writers = Array.from({ length: 6 }, async () => {
       for (let round = 0; round < 15; round += 1) {
         const tx = await database.db.transaction();
         const ids = await appendEvents(tx, [membershipEvent(), membershipEvent()], { now });
@@ -96,18 +132,27 @@ describe('R40 reading the event log', () => {
     const done = Promise.all(writers).finally(() => {
       writing = false;
     });
-    const read: string[] = [];
-    let cursor: string | null = null;
-    while (writing) {
-      const part = await walk({ after: cursor });
-      read.push(...part.eventIds);
-      cursor = part.cursor;
-      await sleep(1);
-    }
+    const readers = Array.from({ length: 2 }, async () => {
+      const read: string[] = [];
+      let cursor: string | null = null;
+      while (writing) {
+        const part = await walk({ after: cursor });
+        read.push(...part.eventIds);
+        cursor = part.cursor;
+        await sleep(1);
+      }
+      return { read, cursor };
+    });
     await done;
-    read.push(...(await walkAll({ after: cursor })).eventIds);
-    expect(read).toHaveLength(new Set(read).size);
-    expect(read.toSorted()).toEqual(written.toSorted());
+    const parts = await Promise.all(readers);
+    const shares = await Promise.all(fanOuts.map(endFanOutProcess));
+    for (const { read, cursor } of parts) {
+      read.push(...(await walkAll({ after: cursor })).eventIds);
+      expect(read).toHaveLength(new Set(read).size);
+      expect(read.toSorted()).toEqual(written.toSorted());
+    }
+    expect(Math.min(...shares)).toBeGreaterThan(0);
+    expect(parts[0]?.read).toEqual(parts[1]?.read);
   });
 
   it('returns what the webhook carried: id, type, text', async () => {
@@ -136,7 +181,58 @@ describe('R40 reading the event log', () => {
     expect((await walkAll({ types: ['user.created'], workspaceId: otherWorkspace })).eventIds).toEqual([]);
   });
 
-  it.each(['', '7', '7-', '7-x', '-1-1', "7-1'; DROP TABLE events", `${'9'.repeat(19)}-1`, '1-2-3'])(
+  it('passes what a filter leaves out: a reader of rare events keeps up with the log', async () => {
+    await append(5);
+    const [rare] = await database.db.transaction((tx) => appendEvents(tx, [userEvent()], { now }));
+    await append(5);
+    await untilEventsReadable(database.db);
+    const { cursor: end } = await walk();
+    for (const filter of [{ types: ['user.created'] }, { types: ['user.deleted'] }, { workspaceId: otherWorkspace }]) {
+      const page = await readEvents(database.db, { after: null, limit: 7, ...filter });
+      expect(page.events.map(({ eventId }) => eventId)).toEqual(filter.types?.includes('user.created') ? [rare] : []);
+      expect(page).toMatchObject({ cursor: end, more: false });
+    }
+  });
+
+  it('says that there is more when it looked at many entries and found none, and goes on from there', async () => {
+    await database.db.raw(
+      `INSERT INTO event_log (position, recorded_on, event_id, order_key, type)
+       SELECT n, current_date, gen_random_uuid(), 'x', 'sync.held' FROM generate_series(1, 20500) AS n`,
+    );
+    const [rare] = await database.db.transaction((tx) => appendEvents(tx, [userEvent()], { now }));
+    await untilEventsReadable(database.db);
+    const first = await readEvents(database.db, { after: null, limit: 7, types: ['user.created'] });
+    expect(first).toEqual({ events: [], cursor: '20000', more: true });
+    const second = await readEvents(database.db, { after: first.cursor, limit: 7, types: ['user.created'] });
+    expect(second.events.map(({ eventId }) => eventId)).toEqual([rare]);
+    expect(second.more).toBe(false);
+  });
+
+  it('gives no cursor while the log is empty, and keeps the one of the beginning', async () => {
+    expect(await readEvents(database.db, { after: null, limit: 7 })).toEqual({ events: [], cursor: null, more: false });
+    expect(await readEvents(database.db, { after: '0', limit: 7 })).toEqual({ events: [], cursor: '0', more: false });
+  });
+
+  it('refuses a cursor that lies ahead of the log: its database was restored from a backup', async () => {
+    await append(3);
+    await untilEventsReadable(database.db);
+    expect((await readEvents(database.db, { after: '3', limit: 1 })).events).toEqual([]);
+    await expect(readEvents(database.db, { after: '4', limit: 1 })).rejects.toMatchObject({
+      code: 'cursor_expired',
+      reason: 'ahead_of_log',
+      members: { earliest_cursor: '0' },
+    });
+  });
+
+  it('finds one event by its id once it can be read', async () => {
+    const [eventId = ''] = await append(1);
+    expect(await readEvent(database.db, eventId)).toBeNull();
+    await untilEventsReadable(database.db);
+    const page = await readEvents(database.db, { after: null, limit: 1 });
+    expect(await readEvent(database.db, eventId)).toEqual(page.events[0]);
+  });
+
+  it.each(['', '7-1', '7-', '7-x', '-1-1', "7-1'; DROP TABLE events", `${'9'.repeat(19)}-1`, '1-2-3'])(
     'refuses the cursor %j, which no page returned',
     async (after) => {
       await expect(readEvents(database.db, { after, limit: 1 })).rejects.toMatchObject({
