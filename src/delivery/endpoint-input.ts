@@ -1,10 +1,15 @@
 import { z } from 'zod';
 import { eventTypes } from '../outbox/event-schema.ts';
+import { endpointHeaders, endpointHeadersPatch } from './endpoint-headers.ts';
+import { secretOverlapSeconds } from './endpoint-secrets.ts';
 import { secretKey } from './signature.ts';
 
 const maxUrlCharacters = 2_048;
 const maxDescriptionCharacters = 500;
 const maxWorkspaces = 1_000;
+const maxRatePerSecond = 10_000;
+const maxConcurrency = 1_000;
+const maxOverlapSeconds = 7 * 24 * 60 * 60;
 
 /**
  * What the API and the declarative file say about an endpoint.
@@ -18,6 +23,9 @@ export function endpointInput({ allowHttp }: { readonly allowHttp: boolean }) {
     eventTypes: fields.eventTypes.default(null),
     workspaceIds: fields.workspaceIds.default(null),
     enabled: fields.enabled.default(true),
+    headers: fields.headers.default({}),
+    rateLimitPerSecond: fields.rateLimitPerSecond.default(null),
+    maxConcurrency: fields.maxConcurrency.default(null),
     /** Left out: Rollcall makes one and shows it once. */
     secret: fields.secret.optional(),
   });
@@ -26,11 +34,19 @@ export function endpointInput({ allowHttp }: { readonly allowHttp: boolean }) {
 /** A change: what is left out stays as it is. The secret has a rotation of its own. */
 export function endpointPatch({ allowHttp }: { readonly allowHttp: boolean }) {
   const { secret: _, ...fields } = endpointFields(allowHttp);
-  return z.strictObject(fields).partial();
+  return z.strictObject({ ...fields, headers: endpointHeadersPatch }).partial();
 }
+
+/** A new secret; the old ones sign beside it for so long. */
+export const secretRotation = z.strictObject({
+  /** Left out: Rollcall makes one. */
+  secret: givenSecret().optional(),
+  overlapSeconds: z.int().min(0).max(maxOverlapSeconds).default(secretOverlapSeconds),
+});
 
 export type EndpointInput = z.output<ReturnType<typeof endpointInput>>;
 export type EndpointPatch = z.output<ReturnType<typeof endpointPatch>>;
+export type SecretRotation = z.output<typeof secretRotation>;
 
 function endpointFields(allowHttp: boolean) {
   return {
@@ -41,8 +57,17 @@ function endpointFields(allowHttp: boolean) {
     /** Null: all. An endpoint for some workspaces gets no events that belong to none (`user.*`). */
     workspaceIds: z.array(z.uuid()).min(1, 'name at least one workspace, or give null for all').max(maxWorkspaces).nullable(),
     enabled: z.boolean(),
-    secret: z.string().refine((secret) => secretKey(secret) !== null, 'give "whsec_" and 24 to 64 random bytes in base64'),
+    headers: endpointHeaders,
+    /** Attempts in a second, on the average; null: as many as there are to make. */
+    rateLimitPerSecond: z.int().min(1).max(maxRatePerSecond).nullable(),
+    /** Requests under way at a time; null: as many as the worker makes. */
+    maxConcurrency: z.int().min(1).max(maxConcurrency).nullable(),
+    secret: givenSecret(),
   };
+}
+
+function givenSecret() {
+  return z.string().refine((secret) => secretKey(secret) !== null, 'give "whsec_" and 24 to 64 random bytes in base64');
 }
 
 /** Where an address leads is checked when it is connected to (law 8); here only what can be seen in it. */

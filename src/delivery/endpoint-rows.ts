@@ -1,4 +1,5 @@
 import type { EndpointInput, EndpointPatch } from './endpoint-input.ts';
+import type { SealedSecret } from './endpoint-secrets.ts';
 
 /** An endpoint as it may be shown: never with its secrets. */
 export interface Endpoint {
@@ -8,16 +9,14 @@ export interface Endpoint {
   readonly eventTypes: EndpointInput['eventTypes'];
   readonly workspaceIds: readonly string[] | null;
   readonly enabled: boolean;
-  /** `gone`: the receiver answered 410. */
-  readonly disabledReason: 'request' | 'gone' | null;
+  /** `gone`: the receiver answered 410; `failing`: nothing succeeded for as long as attempts are made. */
+  readonly disabledReason: 'request' | 'gone' | 'failing' | null;
+  /** Their values may be secrets: they are shown to nobody. */
+  readonly headerNames: readonly string[];
+  readonly rateLimitPerSecond: number | null;
+  readonly maxConcurrency: number | null;
   readonly createdAt: Date;
   readonly updatedAt: Date;
-}
-
-export interface SealedSecret {
-  readonly sealed: string;
-  /** ISO 8601; null: until it is replaced. */
-  readonly expires_at: string | null;
 }
 
 export interface EndpointRow {
@@ -29,11 +28,15 @@ export interface EndpointRow {
   readonly sealed_secrets: readonly SealedSecret[];
   readonly enabled: boolean;
   readonly disabled_reason: Endpoint['disabledReason'];
+  /** Values sealed, by names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly rate_limit_per_second: number | null;
+  readonly max_concurrency: number | null;
   readonly created_at: Date;
   readonly updated_at: Date;
 }
 
-/** The columns that `toEndpoint` reads: the secrets stay in the database. */
+/** The columns that `toEndpoint` reads: no secret is among them. */
 export const shownColumns = [
   'endpoint_id',
   'url',
@@ -42,6 +45,9 @@ export const shownColumns = [
   'workspace_ids',
   'enabled',
   'disabled_reason',
+  'headers',
+  'rate_limit_per_second',
+  'max_concurrency',
   'created_at',
   'updated_at',
 ];
@@ -57,14 +63,17 @@ export function toEndpoint(row: ShownRow): Endpoint {
     workspaceIds: row.workspace_ids,
     enabled: row.enabled,
     disabledReason: row.disabled_reason,
+    headerNames: Object.keys(row.headers).sort(),
+    rateLimitPerSecond: row.rate_limit_per_second,
+    maxConcurrency: row.max_concurrency,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };
 }
 
-/** The columns that a change writes: none for what it leaves out. */
-export function columnsOf(change: EndpointPatch): Readonly<Record<string, unknown>> {
-  const { url, description, eventTypes, workspaceIds, enabled } = change;
+/** The columns that a change writes, secrets and headers aside: none for what it leaves out. */
+export function columnsOf(change: Omit<EndpointPatch, 'headers'>): Readonly<Record<string, unknown>> {
+  const { url, description, eventTypes, workspaceIds, enabled, rateLimitPerSecond, maxConcurrency } = change;
   const columns = {
     url,
     description,
@@ -72,6 +81,8 @@ export function columnsOf(change: EndpointPatch): Readonly<Record<string, unknow
     workspace_ids: workspaceIds,
     enabled,
     disabled_reason: enabled === undefined ? undefined : enabled ? null : 'request',
+    rate_limit_per_second: rateLimitPerSecond,
+    max_concurrency: maxConcurrency,
   };
   return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
 }

@@ -1,42 +1,38 @@
 import { BrokerError } from '../domain/broker-error.ts';
 import type { Database, Transaction } from '../infra/postgres.ts';
 import { uniqueId } from '../infra/unique-id.ts';
-import type { DeliveryTarget } from './attempt.ts';
-import type { EndpointInput, EndpointPatch } from './endpoint-input.ts';
-import {
-  columnsOf,
-  type Endpoint,
-  type EndpointRow,
-  type SealedSecret,
-  type ShownRow,
-  shownColumns,
-  toEndpoint,
-} from './endpoint-rows.ts';
+import type { EndpointInput, EndpointPatch, SecretRotation } from './endpoint-input.ts';
+import { columnsOf, type Endpoint, type EndpointRow, type ShownRow, shownColumns, toEndpoint } from './endpoint-rows.ts';
+import { isNewest, rotated, type SecretBox, sealedHeaders, sealSecret, secretOverlapSeconds } from './endpoint-secrets.ts';
 import { lockFanOut } from './fan-out.ts';
-import { generateSecret, secretKey } from './signature.ts';
-
-/** What the store needs of `infra/sealed-box`. */
-export interface SecretBox {
-  seal(plain: string, context: string): string;
-  open(sealed: string, context: string): string;
-}
+import { resetHealth } from './health-reset.ts';
+import { generateSecret } from './signature.ts';
+import { addSnapshotTask, restartSnapshots } from './snapshot-request.ts';
 
 export type EndpointCheck = (endpoint: Endpoint) => void;
-
-/** How long a replaced secret still signs beside the new one. */
-const secretOverlapMilliseconds = 24 * 60 * 60 * 1_000;
 
 export function createEndpointStore(deps: { readonly db: Database; readonly sealedBox: SecretBox; readonly now: () => Date }) {
   const { db, sealedBox, now } = deps;
 
   /**
    * The new endpoint gets the events that commit from now on.
+   * @param options.snapshot the endpoint is also told of every member there is; their later events follow in order
    * @returns the secret, this once
    * @throws BrokerError `conflict` when an endpoint with this address exists
    */
-  async function create(input: EndpointInput): Promise<{ endpoint: Endpoint; secret: string }> {
+  async function create(
+    input: EndpointInput,
+    { snapshot = false }: { readonly snapshot?: boolean } = {},
+  ): Promise<{ endpoint: Endpoint; secret: string }> {
     const secret = input.secret ?? generateSecret();
-    return refuseTakenUrl(async () => ({ endpoint: await db.transaction((tx) => insert(tx, input, secret)), secret }));
+    const endpoint = await refuseTakenUrl(() =>
+      db.transaction(async (tx) => {
+        const made = await insert(tx, input, secret);
+        if (snapshot) await addSnapshotTask(tx, { endpointId: made.endpointId, includeRemoved: false, now: now() });
+        return made;
+      }),
+    );
+    return { endpoint, secret };
   }
 
   async function insert(tx: Transaction, input: EndpointInput, secret: string): Promise<Endpoint> {
@@ -46,8 +42,10 @@ export function createEndpointStore(deps: { readonly db: Database; readonly seal
       .insert({
         endpoint_id: endpointId,
         ...columnsOf(input),
-        sealed_secrets: JSON.stringify([seal(endpointId, secret)]),
-        since_position: tx.raw('(SELECT coalesce(max(position), 0) FROM events)'),
+        headers: JSON.stringify(sealedHeaders({ endpointId, headers: {} }, input.headers, { sealedBox, keepOthers: false })),
+        sealed_secrets: JSON.stringify([sealSecret(sealedBox, endpointId, secret)]),
+        // Positions given out until now. Those of transactions still open are told by the snapshot, which Postgres takes as it inserts.
+        since_position: tx.raw('(SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM event_positions)'),
         created_at: now(),
         updated_at: now(),
       })
@@ -67,29 +65,73 @@ export function createEndpointStore(deps: { readonly db: Database; readonly seal
   }
 
   /**
-   * While an endpoint is disabled its waiting deliveries rest and no new ones are made for it; enabled again, it goes on with them.
+   * While an endpoint is disabled its waiting deliveries rest and no new ones are made for it; enabled again, it goes on with them at
+   * once, as if it had never failed.
+   * @param patch headers that are not named stay, null takes one away
    * @param check gets the endpoint as it is, locked; throws what forbids the change
-   * @throws BrokerError `not_found`, `conflict`
+   * @throws BrokerError `not_found`, `conflict`, `validation_failed` for too many headers
    */
   async function update(endpointId: string, patch: EndpointPatch, check?: EndpointCheck): Promise<Endpoint> {
-    return refuseTakenUrl(() => checkedWrite(endpointId, columnsOf(patch), check));
-  }
-
-  async function checkedWrite(endpointId: string, columns: object, check: EndpointCheck | undefined): Promise<Endpoint> {
-    if (check === undefined) return write(db, endpointId, columns);
-    return db.transaction(async (tx) => {
-      const rows: ShownRow[] = await tx('endpoints').where(present(endpointId)).forUpdate().select(shownColumns);
-      check(found(rows[0]));
-      return write(tx, endpointId, columns);
+    const { headers, ...rest } = patch;
+    return change(endpointId, check, async (tx, known) => {
+      const merged = headers && sealedHeaders({ endpointId, headers: known.headers }, headers, { sealedBox, keepOthers: true });
+      if (rest.enabled === true) await beginAnew(tx, known);
+      return { ...columnsOf(rest), ...(merged && { headers: JSON.stringify(merged) }) };
     });
   }
 
-  async function write(connection: Database, endpointId: string, columns: object): Promise<Endpoint> {
-    const rows: ShownRow[] = await connection('endpoints')
+  /**
+   * Another secret signs from now on. The ones before sign beside it for `overlapSeconds`, or for as long as was settled before if that
+   * is shorter: with 0 they end at once.
+   * @returns the secret, this once
+   * @throws BrokerError `not_found`
+   */
+  async function rotateSecret(
+    endpointId: string,
+    { secret = generateSecret(), overlapSeconds }: SecretRotation,
+    check?: EndpointCheck,
+  ): Promise<{ secret: string; oldSecretsUntil: Date | null }> {
+    let last: string | null = null;
+    await change(endpointId, check, async (_tx, { sealed_secrets: secrets }) => {
+      const after = rotated({ endpointId, secrets }, secret, { sealedBox, overlapSeconds, now: now() });
+      last = after.reduce(
+        (latest: string | null, { expires_at: at }) => (at !== null && at > (latest ?? '') ? at : latest),
+        null,
+      );
+      return { sealed_secrets: JSON.stringify(after) };
+    });
+    return { secret, oldSecretsUntil: last === null ? null : new Date(last) };
+  }
+
+  /** Locks the endpoint, then writes the columns that `decide` returns. */
+  async function change(
+    endpointId: string,
+    check: EndpointCheck | undefined,
+    decide: (tx: Transaction, known: EndpointRow) => Promise<object>,
+  ): Promise<Endpoint> {
+    return refuseTakenUrl(() =>
+      db.transaction(async (tx) => {
+        const rows: EndpointRow[] = await tx('endpoints').where(present(endpointId)).forNoKeyUpdate();
+        const [known] = rows;
+        const endpoint = found(known);
+        check?.(endpoint);
+        return write(tx, endpointId, await decide(tx, known as EndpointRow));
+      }),
+    );
+  }
+
+  async function write(tx: Transaction, endpointId: string, columns: object): Promise<Endpoint> {
+    const rows: ShownRow[] = await tx('endpoints')
       .where(present(endpointId))
       .update({ ...columns, updated_at: now() })
       .returning(shownColumns);
     return found(rows[0]);
+  }
+
+  /** What failed before does not count, and what it missed of a snapshot while it was disabled is told again. */
+  async function beginAnew(tx: Transaction, { endpoint_id: endpointId, enabled }: EndpointRow): Promise<void> {
+    await resetHealth(tx, endpointId);
+    if (!enabled) await restartSnapshots(tx, endpointId);
   }
 
   /**
@@ -97,8 +139,8 @@ export function createEndpointStore(deps: { readonly db: Database; readonly seal
    * @throws BrokerError `not_found`
    */
   async function remove(endpointId: string, check?: EndpointCheck): Promise<void> {
-    const gone = { enabled: false, disabled_reason: 'request', sealed_secrets: '[]', deleted_at: now() };
-    await checkedWrite(endpointId, gone, check);
+    const gone = { enabled: false, disabled_reason: 'request', sealed_secrets: '[]', headers: '{}', deleted_at: now() };
+    await change(endpointId, check, async () => gone);
   }
 
   /**
@@ -109,85 +151,37 @@ export function createEndpointStore(deps: { readonly db: Database; readonly seal
   async function apply(input: EndpointInput): Promise<{ endpoint: Endpoint; secret: string | null }> {
     return refuseTakenUrl(() =>
       db.transaction(async (tx) => {
-        const rows: EndpointRow[] = await tx('endpoints').where({ url: input.url, deleted_at: null }).forUpdate();
+        const rows: EndpointRow[] = await tx('endpoints').where({ url: input.url, deleted_at: null }).forNoKeyUpdate();
         const known = rows[0];
         if (!known) {
           const secret = input.secret ?? generateSecret();
           return { endpoint: await insert(tx, input, secret), secret: input.secret === undefined ? secret : null };
         }
-        const secrets = input.secret === undefined ? known.sealed_secrets : rotated(known, input.secret);
-        const columns = { ...columnsOf(input), sealed_secrets: JSON.stringify(secrets) };
-        return { endpoint: await write(tx, known.endpoint_id, columns), secret: null };
+        if (input.enabled && !known.enabled) await beginAnew(tx, known);
+        const { endpoint_id: endpointId, headers } = known;
+        const columns = {
+          ...columnsOf(input),
+          headers: JSON.stringify(sealedHeaders({ endpointId, headers }, input.headers, { sealedBox, keepOthers: false })),
+          sealed_secrets: JSON.stringify(declaredSecrets(known, input.secret)),
+        };
+        return { endpoint: await write(tx, endpointId, columns), secret: null };
       }),
     );
   }
 
-  function rotated({ endpoint_id, sealed_secrets }: EndpointRow, secret: string): readonly SealedSecret[] {
-    const inForce = sealed_secrets.filter((each) => isInForce(each, now()));
-    const newest = inForce[0];
-    if (newest && sealedBox.open(newest.sealed, secretContext(endpoint_id)) === secret) return sealed_secrets;
-    const until = new Date(now().getTime() + secretOverlapMilliseconds).toISOString();
-    return [seal(endpoint_id, secret), ...inForce.map(({ sealed, expires_at }) => ({ sealed, expires_at: expires_at ?? until }))];
+  function declaredSecrets(known: EndpointRow, secret: string | undefined): EndpointRow['sealed_secrets'] {
+    const of = { endpointId: known.endpoint_id, secrets: known.sealed_secrets };
+    if (secret === undefined || isNewest(of, secret, { sealedBox, now: now() })) return known.sealed_secrets;
+    return rotated(of, secret, { sealedBox, overlapSeconds: secretOverlapSeconds, now: now() });
   }
 
-  function seal(endpointId: string, secret: string): SealedSecret {
-    return { sealed: sealedBox.seal(secret, secretContext(endpointId)), expires_at: null };
-  }
-
-  return { create, list, get, update, remove, apply };
+  return { create, list, get, update, rotateSecret, remove, apply };
 }
 
 export type EndpointStore = ReturnType<typeof createEndpointStore>;
 
-/** Reads where to send, with the keys that sign now: for the worker only. */
-export function createTargetReader({
-  sealedBox,
-  now,
-}: {
-  readonly sealedBox: Pick<SecretBox, 'open'>;
-  readonly now: () => Date;
-}) {
-  return async function readTargets(db: Database, endpointIds: readonly string[]): Promise<Map<string, DeliveryTarget>> {
-    const rows: Pick<EndpointRow, 'endpoint_id' | 'url' | 'sealed_secrets'>[] = await db('endpoints')
-      .whereIn('endpoint_id', [...endpointIds])
-      .select('endpoint_id', 'url', 'sealed_secrets');
-    return new Map(rows.map((row) => [row.endpoint_id, { url: row.url, keys: openKeys(row) }]));
-  };
-
-  function openKeys({
-    endpoint_id,
-    sealed_secrets,
-  }: Pick<EndpointRow, 'endpoint_id' | 'sealed_secrets'>): DeliveryTarget['keys'] {
-    try {
-      return sealed_secrets
-        .filter((each) => isInForce(each, now()))
-        .map(({ sealed }) => secretKey(sealedBox.open(sealed, secretContext(endpoint_id))))
-        .filter((key) => key !== null);
-    } catch {
-      // Sealed under a key that is not configured any more: one endpoint's trouble, which each attempt records.
-      return null;
-    }
-  }
-}
-
-/** The receiver answered 410: it is not called again until somebody enables the endpoint. */
-export async function disableGoneEndpoint(db: Database, endpointId: string, now: Date): Promise<void> {
-  await db('endpoints')
-    .where({ endpoint_id: endpointId, enabled: true })
-    .update({ enabled: false, disabled_reason: 'gone', updated_at: now });
-}
-
 function present(endpointId: string) {
   return { endpoint_id: endpointId, deleted_at: null };
-}
-
-/** Binds a sealed secret to its endpoint: copied to another row it does not open. */
-function secretContext(endpointId: string): string {
-  return `endpoint/${endpointId}/secret`;
-}
-
-function isInForce({ expires_at }: SealedSecret, now: Date): boolean {
-  return expires_at === null || new Date(expires_at) > now;
 }
 
 function found(row: ShownRow | undefined): Endpoint {

@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, randomBytes, sign } from 'node:crypto';
 
 const prefix = 'whsec_';
 
@@ -31,11 +31,21 @@ export interface SignedContent {
 }
 
 /**
- * The `webhook-signature` header: one `v1` signature for each key, so that a receiver verifies with the old and with the new secret
- * during a rotation (Standard Webhooks, "Webhook metadata" and "Symmetric signature scheme").
- * @param keys newest first
+ * The `webhook-signature` header: one signature for each key, so that a receiver verifies with the old and with the new one during a
+ * rotation (Standard Webhooks, "Webhook metadata"). Secret keys sign with HMAC-SHA256 (`v1`), private keys with Ed25519 (`v1a`).
+ * @param keys newest first of each kind
  */
 export function signatureHeader({ id, timestampSeconds, body }: SignedContent, keys: readonly KeyObject[]): string {
   const content = `${id}.${timestampSeconds}.${body}`;
-  return keys.map((key) => `v1,${createHmac('sha256', key).update(content).digest('base64')}`).join(' ');
+  return keys.map((key) => (key.type === 'secret' ? symmetric(key, content) : asymmetric(key, content))).join(' ');
+}
+
+/** Standard Webhooks, "Symmetric": HMAC-SHA256, base64. */
+function symmetric(key: KeyObject, content: string): string {
+  return `v1,${createHmac('sha256', key).update(content).digest('base64')}`;
+}
+
+/** Standard Webhooks, "Asymmetric": Ed25519 (RFC 8032 5.1: over the content itself, no digest before), base64. */
+function asymmetric(key: KeyObject, content: string): string {
+  return `v1a,${sign(null, Buffer.from(content), key).toString('base64')}`;
 }

@@ -8,7 +8,10 @@ export type WebhookEvent =
   | MembershipEvent
   | SyncHeldEvent
   | LicenceChangedEvent
-  | LicenceLimitEvent;
+  | LicenceLimitEvent
+  | EndpointDisabledEvent
+  | EndpointTestEvent
+  | MembershipSnapshotEvent;
 
 interface Envelope<Type extends string, Data> {
   readonly type: Type;
@@ -88,6 +91,41 @@ export interface LicenceLimitData {
   readonly active_users: number;
 }
 export type LicenceLimitEvent = Envelope<'licence.limit_reached', LicenceLimitData>;
+
+/** Without the query of its address, which may hold a secret of the receiver's. */
+interface EndpointRef {
+  readonly id: string;
+  readonly url: string;
+  readonly description: string;
+}
+
+export interface EndpointDisabledData {
+  readonly endpoint: EndpointRef;
+  /** `gone`: the receiver answered 410; `failing`: nothing succeeded for as long as attempts are made. */
+  readonly reason: 'gone' | 'failing';
+  readonly failing_since: string | null;
+  readonly last_status: number | null;
+  readonly last_error: string | null;
+}
+export type EndpointDisabledEvent = Envelope<'endpoint.disabled', EndpointDisabledData>;
+
+export interface EndpointTestData {
+  readonly endpoint: EndpointRef;
+}
+/** Made for one endpoint alone, and no part of the log. */
+export type EndpointTestEvent = Envelope<'endpoint.test', EndpointTestData>;
+
+export interface MembershipSnapshotData extends Pick<MembershipData, 'workspace' | 'role' | 'groups' | 'version'> {
+  readonly user: UserData['user'];
+  readonly status: 'active' | 'removed';
+}
+/** The state that a membership has, for an endpoint that asked for it. Made for one endpoint alone, and no part of the log. */
+export type MembershipSnapshotEvent = Envelope<'membership.snapshot', MembershipSnapshotData>;
+
+/** Events of one member of one workspace are delivered in order. */
+export function memberOrderKey(workspaceId: string, userId: string): string {
+  return `member:${workspaceId}:${userId}`;
+}
 
 /** `{ id, name }` of each group, in name order (code points), as the app sees them. */
 export function groupsForApp(groups: readonly GroupRef[]): MembershipState['groups'] {

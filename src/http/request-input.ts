@@ -31,6 +31,12 @@ export function parseBody<Schema extends z.ZodType>(schema: Schema, req: Request
   return parseInput(schema, jsonBody(req));
 }
 
+/** The same where a request without any body asks for the defaults. */
+export function parseOptionalBody<Schema extends z.ZodType>(schema: Schema, req: Request): z.output<Schema> {
+  const isEmpty = req.headers['transfer-encoding'] === undefined && Number(req.headers['content-length'] ?? 0) === 0;
+  return isEmpty ? parseInput(schema, {}) : parseBody(schema, req);
+}
+
 export function jsonBody(req: Request): unknown {
   // body-parser leaves the body undefined for a media type that is not its own.
   if (req.body !== undefined) return req.body as unknown;

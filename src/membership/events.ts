@@ -3,6 +3,7 @@ import {
   groupsForApp,
   type MembershipData,
   type MembershipEvent,
+  memberOrderKey,
   type SyncHeldEvent,
   type UserDeletedEvent,
   type UserEvent,
@@ -88,9 +89,4 @@ export function userDeletedEvent(userId: string, now: Date): UserDeletedEvent {
     occurredAt: now,
     data: { user: { id: userId } },
   };
-}
-
-/** Events of one member of one workspace are delivered in order. */
-function memberOrderKey(workspaceId: string, userId: string): string {
-  return `member:${workspaceId}:${userId}`;
 }

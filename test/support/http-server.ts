@@ -57,6 +57,7 @@ export function aServer({ login, settings, api, ...rest }: TestServerOptions = {
     oidcHandler: async (_req: IncomingMessage, res: ServerResponse) => void res.end('the provider'),
     login: { ...defaultLogin, ...login },
     api: api ?? absent,
+    webhookKeys: () => [],
     checkDatabase: async () => {},
     metrics: createMetrics(),
     ...rest,

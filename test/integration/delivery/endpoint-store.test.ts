@@ -1,7 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { endpointInput } from '../../../src/delivery/endpoint-input.ts';
-import { createEndpointStore, createTargetReader } from '../../../src/delivery/endpoint-store.ts';
+import { createEndpointStore } from '../../../src/delivery/endpoint-store.ts';
+import { createTargetReader } from '../../../src/delivery/endpoint-targets.ts';
 import { generateSecret, secretKey } from '../../../src/delivery/signature.ts';
 import { createSealedBox } from '../../../src/infra/sealed-box.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
@@ -22,7 +23,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   clock = new Date('2026-03-01T12:00:00.000Z');
-  await database.db.raw('TRUNCATE events, endpoints, delivery_lanes, deliveries');
+  await database.db.raw('TRUNCATE events, outbox, endpoints, endpoint_health, endpoint_tasks, delivery_lanes, deliveries');
 });
 afterAll(() => database.drop());
 
@@ -46,6 +47,9 @@ describe('an endpoint', () => {
       workspaceIds: [workspaceId],
       enabled: true,
       disabledReason: null,
+      headerNames: [],
+      rateLimitPerSecond: null,
+      maxConcurrency: null,
       createdAt: clock,
       updatedAt: clock,
     });
@@ -92,7 +96,7 @@ describe('an endpoint', () => {
     const kept = await store.create(parse({ url: `${url}/kept` }));
     await database.db('delivery_lanes').insert({ endpoint_id: endpoint.endpointId, order_key: 'k' });
     const delivery = { endpoint_id: endpoint.endpointId, order_key: 'k', position: 1, event_id: randomUUID() };
-    await database.db('deliveries').insert(delivery);
+    await database.db('deliveries').insert({ ...delivery, recorded_on: '2026-03-01' });
 
     await store.remove(endpoint.endpointId);
 
@@ -106,6 +110,144 @@ describe('an endpoint', () => {
 
   it('is not found by an id that nobody has', async () => {
     await expect(store.get(randomUUID())).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
+describe('headers of an endpoint', () => {
+  const headersOf = async (endpointId: string) =>
+    (await createTargetReader({ sealedBox, now })(database.db, [endpointId])).get(endpointId)?.headers;
+
+  it('are stored sealed, shown by name alone, and go to the worker as they were given', async () => {
+    const { endpoint } = await store.create(parse({ url, headers: { Authorization: 'Bearer very-secret', 'x-a': '1' } }));
+    expect(endpoint.headerNames).toEqual(['authorization', 'x-a']);
+    expect(JSON.stringify(endpoint)).not.toContain('very-secret');
+    expect(JSON.stringify(await row(endpoint.endpointId))).not.toContain('very-secret');
+    expect(await headersOf(endpoint.endpointId)).toEqual({ authorization: 'Bearer very-secret', 'x-a': '1' });
+  });
+
+  it('change one by one: what is not named stays, null takes away', async () => {
+    const { endpoint } = await store.create(parse({ url, headers: { 'x-a': '1', 'x-b': '2' } }));
+    const changed = await store.update(endpoint.endpointId, { headers: { 'x-b': null, 'x-c': '3' } });
+    expect(changed.headerNames).toEqual(['x-a', 'x-c']);
+    expect(await headersOf(endpoint.endpointId)).toEqual({ 'x-a': '1', 'x-c': '3' });
+    await store.update(endpoint.endpointId, { description: 'x' });
+    expect(await headersOf(endpoint.endpointId)).toEqual({ 'x-a': '1', 'x-c': '3' });
+  });
+
+  it('do not grow beyond what one request may give, change by change', async () => {
+    const { endpoint } = await store.create(parse({ url, headers: { 'x-long': 'v'.repeat(900) } }));
+    const more = (name: string) => store.update(endpoint.endpointId, { headers: { [name]: 'v'.repeat(900) } });
+    for (const name of ['x-2', 'x-3', 'x-4']) await more(name);
+    await expect(more('x-5')).rejects.toMatchObject({ code: 'validation_failed', fields: [{ path: 'headers' }] });
+    expect((await more('x-4')).headerNames).toEqual(['x-2', 'x-3', 'x-4', 'x-long']);
+  });
+
+  it('are all that the declarative file names, and stay as stored while it says the same', async () => {
+    const { endpoint } = await store.apply(parse({ url, headers: { 'x-a': '1', 'x-b': '2' } }));
+    const before = (await row(endpoint.endpointId)).headers;
+    await store.apply(parse({ url, headers: { 'x-b': '2', 'x-a': '1' } }));
+    expect((await row(endpoint.endpointId)).headers).toEqual(before);
+    await store.apply(parse({ url, headers: { 'x-a': '1' } }));
+    expect((await row(endpoint.endpointId)).headers).toEqual({ 'x-a': before['x-a'] });
+  });
+
+  it('do not open in the row of another endpoint, nor under another name', async () => {
+    const a = await store.create(parse({ url, headers: { 'x-a': '1' } }));
+    const b = await store.create(parse({ url: `${url}/b`, headers: { 'x-a': '2', 'x-b': '3' } }));
+    const [{ headers: ofA }, { headers: ofB }] = [await row(a.endpoint.endpointId), await row(b.endpoint.endpointId)];
+    const readWith = async (headers: object) => {
+      const columns = { headers: JSON.stringify(headers) };
+      await database.db('endpoints').where({ endpoint_id: b.endpoint.endpointId }).update(columns);
+      const targets = await createTargetReader({ sealedBox, now })(database.db, [b.endpoint.endpointId]);
+      return targets.get(b.endpoint.endpointId)?.keys;
+    };
+    expect(await readWith(ofB)).toHaveLength(1);
+    expect(await readWith({ 'x-a': ofA['x-a'] })).toBeNull();
+    expect(await readWith({ 'x-a': ofB['x-b'] })).toBeNull();
+  });
+});
+
+describe('the limits of an endpoint', () => {
+  it('go to the worker', async () => {
+    const { endpoint } = await store.create(parse({ url, rateLimitPerSecond: 5, maxConcurrency: 2 }));
+    const targets = await createTargetReader({ sealedBox, now })(database.db, [endpoint.endpointId]);
+    expect(targets.get(endpoint.endpointId)).toMatchObject({ url, rateLimitPerSecond: 5, maxConcurrency: 2, headers: {} });
+    expect(await store.update(endpoint.endpointId, { rateLimitPerSecond: null })).toMatchObject({
+      rateLimitPerSecond: null,
+      maxConcurrency: 2,
+    });
+  });
+});
+
+describe('a rotation of the secret', () => {
+  const later = (seconds: number) => {
+    clock = new Date(clock.getTime() + seconds * 1_000);
+  };
+
+  it('lets the old one sign beside the new one until the overlap is over', async () => {
+    const { endpoint, secret: old } = await store.create(parse({ url }));
+    const { secret: fresh, oldSecretsUntil } = await store.rotateSecret(endpoint.endpointId, { overlapSeconds: 60 });
+    expect(fresh).toMatch(/^whsec_/);
+    expect(oldSecretsUntil).toEqual(new Date('2026-03-01T12:01:00.000Z'));
+    expect(await signingKeys(endpoint.endpointId)).toEqual([secretKey(fresh), secretKey(old)]);
+    later(59);
+    expect(await signingKeys(endpoint.endpointId)).toHaveLength(2);
+    later(1);
+    expect(await signingKeys(endpoint.endpointId)).toEqual([secretKey(fresh)]);
+  });
+
+  it('with an overlap of 0 ends the old ones at once, those that were ending too', async () => {
+    const { endpoint } = await store.create(parse({ url }));
+    await store.rotateSecret(endpoint.endpointId, { overlapSeconds: 3_600 });
+    const { secret, oldSecretsUntil } = await store.rotateSecret(endpoint.endpointId, { overlapSeconds: 0 });
+    expect(oldSecretsUntil).toBeNull();
+    expect(await signingKeys(endpoint.endpointId)).toEqual([secretKey(secret)]);
+    expect((await row(endpoint.endpointId)).sealed_secrets).toHaveLength(1);
+  });
+
+  it('never gives a secret that is ending more time', async () => {
+    const { endpoint, secret: first } = await store.create(parse({ url }));
+    const { secret: second } = await store.rotateSecret(endpoint.endpointId, { overlapSeconds: 60 });
+    const { secret: third } = await store.rotateSecret(endpoint.endpointId, { overlapSeconds: 3_600 });
+    expect(await signingKeys(endpoint.endpointId)).toEqual([third, second, first].map(secretKey));
+    later(60);
+    expect(await signingKeys(endpoint.endpointId)).toEqual([third, second].map(secretKey));
+  });
+
+  it('takes a given secret; back to the old one, that does not stand there twice', async () => {
+    const { endpoint, secret: old } = await store.create(parse({ url }));
+    const given = generateSecret();
+    expect((await store.rotateSecret(endpoint.endpointId, { secret: given, overlapSeconds: 60 })).secret).toBe(given);
+    await store.rotateSecret(endpoint.endpointId, { secret: old, overlapSeconds: 60 });
+    expect(await signingKeys(endpoint.endpointId)).toEqual([secretKey(old), secretKey(given)]);
+  });
+
+  it('keeps five at the most', async () => {
+    const { endpoint } = await store.create(parse({ url }));
+    const made: string[] = [];
+    for (let count = 0; count < 7; count += 1) {
+      made.unshift((await store.rotateSecret(endpoint.endpointId, { overlapSeconds: 60 })).secret);
+    }
+    expect(await signingKeys(endpoint.endpointId)).toEqual(made.slice(0, 5).map(secretKey));
+  });
+
+  it('mends an endpoint whose secret was sealed under a key that is lost', async () => {
+    const { endpoint } = await store.create(parse({ url }));
+    const otherBox = createSealedBox({ keys: [`other:${randomBytes(32).toString('base64')}`] });
+    const elsewhere = createEndpointStore({ db: database.db, sealedBox: otherBox, now });
+    const { secret } = await elsewhere.rotateSecret(endpoint.endpointId, { overlapSeconds: 60 });
+    expect(await signingKeys(endpoint.endpointId, otherBox)).toEqual([secretKey(secret)]);
+  });
+
+  it('is of an endpoint that is there', async () => {
+    await expect(store.rotateSecret(randomUUID(), { overlapSeconds: 0 })).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('keeps both of two rotations at the same moment', async () => {
+    const { endpoint } = await store.create(parse({ url }));
+    const both = await Promise.all([1, 2].map(() => store.rotateSecret(endpoint.endpointId, { overlapSeconds: 60 })));
+    const keys = await signingKeys(endpoint.endpointId);
+    for (const { secret } of both) expect(keys).toContainEqual(secretKey(secret));
   });
 });
 

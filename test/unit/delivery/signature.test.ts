@@ -1,4 +1,12 @@
-import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  verify,
+} from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
 import { generateSecret, secretKey, signatureHeader } from '../../../src/delivery/signature.ts';
@@ -45,6 +53,50 @@ describe('the webhook signature', () => {
     expect(headers['webhook-signature'].split(' ')).toHaveLength(2);
     expect(new Webhook(newest).verify(body, headers)).toEqual(JSON.parse(body));
     expect(new Webhook(oldest).verify(body, headers)).toEqual(JSON.parse(body));
+  });
+});
+
+describe('the asymmetric signature', () => {
+  const pair = () => generateKeyPairSync('ed25519');
+
+  /** Independent of how it was made: RFC 8032 over id, timestamp and body. */
+  function verifies(headers: ReturnType<typeof signed>, publicKey: KeyObject, text = body): boolean {
+    const content = Buffer.from(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${text}`);
+    return headers['webhook-signature']
+      .split(' ')
+      .filter((signature) => signature.startsWith('v1a,'))
+      .some((signature) => verify(null, content, publicKey, Buffer.from(signature.slice('v1a,'.length), 'base64')));
+  }
+
+  it('is what Ed25519 gives for a known key', () => {
+    // RFC 8032 7.1, test 1: the secret key.
+    const seed = Buffer.from('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60', 'hex');
+    const key = createPrivateKey({
+      key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]),
+      format: 'der',
+      type: 'pkcs8',
+    });
+    const headers = signed([key]);
+    expect(headers['webhook-signature']).toMatch(/^v1a,[A-Za-z0-9+/]{86}==$/);
+    expect(verifies(headers, createPublicKey(key))).toBe(true);
+  });
+
+  it('is verified with the public key of any key that signed, and by no other', () => {
+    const [fresh, old, other] = [pair(), pair(), pair()];
+    const headers = signed([fresh.privateKey, old.privateKey]);
+    expect(verifies(headers, fresh.publicKey)).toBe(true);
+    expect(verifies(headers, old.publicKey)).toBe(true);
+    expect(verifies(headers, other.publicKey)).toBe(false);
+    expect(verifies(headers, fresh.publicKey, `${body} `)).toBe(false);
+  });
+
+  it('stands beside the symmetric ones, which stay first', () => {
+    const secret = generateSecret();
+    const { privateKey, publicKey } = pair();
+    const headers = signed([keyOf(secret), privateKey]);
+    expect(headers['webhook-signature']).toMatch(/^v1,\S+ v1a,\S+$/);
+    expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
+    expect(verifies(headers, publicKey)).toBe(true);
   });
 });
 
