@@ -1,11 +1,12 @@
 import { type Html, html } from '../http/html.ts';
 import type { AppMembership, SignedIn } from './app-claims.ts';
 import type { Explanation, Grant } from './app-explanation.ts';
+import type { CopiedMember } from './app-member-copy.ts';
 import { webhookSection } from './app-webhook-list.ts';
-import type { KnownMember, WebhookInbox } from './app-webhooks.ts';
+import type { WebhookInbox } from './app-webhooks.ts';
 import { noticeBody, renderPage, type Site } from './page.ts';
 
-const site: Site = { key: 'app', name: 'Fieldnotes', tagline: 'demo application' };
+export const site: Site = { key: 'app', name: 'Fieldnotes', tagline: 'demo application' };
 
 /** Which buttons there are: a connection that the demo did not set up has none. */
 export interface SignInWays {
@@ -19,7 +20,7 @@ export interface MembershipView {
   /** Null: Rollcall did not answer. */
   readonly explanation: Explanation | null;
   /** What webhooks said since, if it is newer than the ID token. */
-  readonly newer: KnownMember | null;
+  readonly newer: Pick<CopiedMember, 'role' | 'groups' | 'version' | 'active'> | null;
 }
 
 interface HomePage {
@@ -96,10 +97,15 @@ function membershipCard({ membership, explanation, newer }: MembershipView): Htm
 <div><dt>Groups</dt> <dd>${groups.length === 0 ? html`<span class="quiet">none</span>` : html`<span class="chips">${groups.map((name) => html`<span class="chip">${name}</span> `)}</span>`}</dd></div>
 <div><dt>Version</dt> <dd>${version} <span class="quiet">from the ID token</span></dd></div>
 </dl>
-${newer !== null && html`<p class="news">Webhooks since: version ${newer.version}, role <b>${newer.role}</b>, ${newer.groups.length === 0 ? 'no groups' : `groups ${newer.groups.join(', ')}`}.</p>`}
+${newer !== null && html`<p class="news">Webhooks since: version ${newer.version}, ${whatWebhooksSaid(newer)}.</p>`}
 <h3>Why</h3>
 ${explanation === null ? html`<p class="quiet">Rollcall did not explain it just now. Reload the page to ask again.</p>` : why(explanation)}
 </section>`;
+}
+
+function whatWebhooksSaid({ active, role, groups }: NonNullable<MembershipView['newer']>): Html {
+  if (!active) return html`<b>no longer a member</b>`;
+  return html`role <b>${role}</b>, ${groups.length === 0 ? 'no groups' : `groups ${groups.map(({ name }) => name).join(', ')}`}`;
 }
 
 function why({ grants, warnings, decidedBy }: Explanation): Html {

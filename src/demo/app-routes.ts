@@ -1,9 +1,13 @@
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import { renderHtml } from '../http/html.ts';
 import type { SignedIn } from './app-claims.ts';
+import { addCopyRoutes } from './app-copy-routes.ts';
 import type { Explanation } from './app-explanation.ts';
 import { type AppLogin, type LoginChoice, LoginFailed, type PendingLogin } from './app-login.ts';
+import type { MemberCopy } from './app-member-copy.ts';
 import { appErrorPage, homePage, type MembershipView, type SignInWays, signInFailedPage } from './app-pages.ts';
+import type { Reconciler } from './app-reconcile.ts';
+import type { MemberSource } from './app-rollcall-api.ts';
 import { webhookList } from './app-webhook-list.ts';
 import type { WebhookInbox } from './app-webhooks.ts';
 import { cookieOf, fieldOf } from './form-fields.ts';
@@ -27,6 +31,9 @@ interface Parts {
   readonly idpUrl: string | null;
   readonly login: AppLogin;
   readonly inbox: WebhookInbox;
+  readonly copy: MemberCopy;
+  readonly source: Pick<MemberSource, 'workspaces'>;
+  readonly reconciler: Reconciler;
   readonly explain: (workspaceId: string, userId: string) => Promise<Explanation | null>;
   readonly sessions: ShortLived<AppSession>;
   readonly pendingLogins: ShortLived<AppPendingLogin>;
@@ -44,6 +51,7 @@ export function addAppRoutes(app: Express, parts: Parts): void {
   addHomeRoute(app, parts);
   addSignInRoutes(app, parts);
   addWebhookRoutes(app, parts);
+  addCopyRoutes(app, parts);
   app.use((_request, response) => {
     response.status(404).send(appErrorPage({ title: 'There is nothing here', text: 'Check the address.' }));
   });
@@ -59,11 +67,11 @@ export function addAppRoutes(app: Express, parts: Parts): void {
   app.use(onError);
 }
 
-function addHomeRoute(app: Express, { idpUrl, inbox, explain, sessions, choices }: Parts): void {
+function addHomeRoute(app: Express, { idpUrl, inbox, copy, explain, sessions, choices }: Parts): void {
   const view = async ({ userId, memberships }: SignedIn): Promise<MembershipView[]> =>
     Promise.all(
       memberships.map(async (membership) => {
-        const known = inbox.member(membership.workspaceId, userId);
+        const known = copy.member(membership.workspaceId, userId);
         const newer = known !== null && known.version > membership.version ? known : null;
         return { membership, newer, explanation: await explain(membership.workspaceId, userId) };
       }),

@@ -8,7 +8,7 @@ export function webhookSection(inbox: WebhookInbox): Html {
 <h2 id="webhooks">Webhooks</h2>
 <p class="quiet" id="live" hidden>live</p>
 </div>
-<p class="quiet">What Rollcall told this app, newest first.</p>
+<p class="quiet">What Rollcall told this app, newest first. <a href="/copy">Compare the app’s copy with Rollcall</a></p>
 <p class="hidden" id="announcement" role="status"></p>
 <div id="webhook-list">${webhookList(inbox)}</div>
 </section>`;

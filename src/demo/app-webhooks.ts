@@ -1,5 +1,7 @@
 import { Webhook } from 'standardwebhooks';
 import { z } from 'zod';
+import { createMemberCopy, type MemberCopy } from './app-member-copy.ts';
+import { readMembershipEvent } from './app-membership-event.ts';
 
 /** An event whose signature was verified, and what the app made of it. */
 export interface ReceivedWebhook {
@@ -26,20 +28,12 @@ export interface Change {
   readonly groupsRemoved: readonly string[];
 }
 
-/** What the webhooks told about one member so far. */
-export interface KnownMember {
-  readonly role: string;
-  readonly groups: readonly string[];
-  readonly version: number;
-}
-
 export interface WebhookInbox {
   /** `refused`: the signature is wrong or missing, or too old; nothing of the body is kept. */
   receive(headers: Readonly<Record<string, string>>, body: Buffer): 'accepted' | 'duplicate' | 'refused';
   /** Newest first. */
   received(): readonly ReceivedWebhook[];
   refusals(): { readonly count: number; readonly lastAt: Date | null };
-  member(workspaceId: string, userId: string): KnownMember | null;
   /** Returns how to stop listening. */
   onChange(listener: () => void): () => void;
 }
@@ -66,21 +60,22 @@ const unknownEvent: Event = { type: 'unknown', data: { groups: [], added: [], re
 
 /**
  * Receives webhooks after the Standard Webhooks specification: the third-party package `standardwebhooks` verifies the raw body, copies are
- * recognised by `webhook-id`, and an older version of a member never replaces a newer one.
+ * recognised by `webhook-id`, and an older version of a member never replaces a newer one in the copy.
  * @param secret `whsec_…`
  */
 export function createWebhookInbox({
   secret,
+  copy = createMemberCopy(),
   now,
   maxEntries = 100,
 }: {
   secret: string;
+  copy?: MemberCopy;
   now: () => Date;
   maxEntries?: number;
 }): WebhookInbox {
   const webhook = new Webhook(secret);
   const byId = new Map<string, ReceivedWebhook>();
-  const members = new Map<string, KnownMember>();
   const listeners = new Set<() => void>();
   let refusals: { count: number; lastAt: Date | null } = { count: 0, lastAt: null };
 
@@ -97,13 +92,13 @@ export function createWebhookInbox({
     receive: (headers, body) => {
       const event = verify(webhook, headers, body);
       const id = headers['webhook-id'];
-      if (event === null || id === undefined) return refuse();
+      if (event === undefined || id === undefined) return refuse();
       const known = byId.get(id);
       if (known !== undefined) {
         byId.set(id, { ...known, copies: known.copies + 1 });
         return changed('duplicate');
       }
-      byId.set(id, { id, receivedAt: now(), copies: 1, effect: apply(members, event), ...describe(event) });
+      byId.set(id, { id, receivedAt: now(), copies: 1, effect: apply(copy, event), ...describe(readEvent(event)) });
       for (const oldest of byId.keys()) {
         if (byId.size <= maxEntries) break;
         byId.delete(oldest);
@@ -112,7 +107,6 @@ export function createWebhookInbox({
     },
     received: () => [...byId.values()].reverse(),
     refusals: () => refusals,
-    member: (workspaceId, userId) => members.get(`${workspaceId} ${userId}`) ?? null,
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -120,24 +114,29 @@ export function createWebhookInbox({
   };
 }
 
-function verify(webhook: Webhook, headers: Readonly<Record<string, string>>, body: Buffer): Event | null {
+function verify(webhook: Webhook, headers: Readonly<Record<string, string>>, body: Buffer): unknown {
   try {
-    // A signed event in a shape that this app does not know is Rollcall's all the same: refusing it would only bring it back.
-    return eventSchema.catch(unknownEvent).parse(webhook.verify(body, { ...headers }));
+    return webhook.verify(body, { ...headers });
   } catch {
     // A wrong or missing signature, or a time too far from now.
-    return null;
+    return undefined;
   }
 }
 
-function apply(members: Map<string, KnownMember>, { type, data }: Event): ReceivedWebhook['effect'] {
-  const { workspace, user, version, role } = data;
-  if (!type.startsWith('membership.') || !workspace || !user || !role || typeof version !== 'number') return 'noted';
-  const key = `${workspace.id} ${user.id}`;
-  if ((members.get(key)?.version ?? 0) >= version) return 'outdated';
-  members.set(key, { role, groups: data.groups.map(({ name }) => name), version });
-  return 'applied';
+/** A signed event in a shape that this app does not know is Rollcall's all the same: refusing it would only bring it back. */
+function readEvent(event: unknown): Event {
+  return eventSchema.catch(unknownEvent).parse(event);
 }
+
+function apply(copy: MemberCopy, event: unknown): ReceivedWebhook['effect'] {
+  const deleted = deletedUser.safeParse(event).data;
+  if (deleted) copy.forgetUser(deleted.data.user.id);
+  const read = readMembershipEvent(event);
+  if (read === null) return deleted ? 'applied' : 'noted';
+  return copy.apply(read.workspaceId, read.member) ? 'applied' : 'outdated';
+}
+
+const deletedUser = z.object({ type: z.literal('user.deleted'), data: z.object({ user: z.object({ id: z.string() }) }) });
 
 function describe({ type, data }: Event) {
   const { workspace, user, version, role, previous, added, removed, detail } = data;

@@ -1,5 +1,7 @@
 import { createAppLogin, type LoginChoice } from './app-login.ts';
-import { createExplainer, type RollcallApi } from './app-rollcall-api.ts';
+import { createMemberCopy, type MemberCopy } from './app-member-copy.ts';
+import { createReconciler, type Reconciler } from './app-reconcile.ts';
+import { createExplainer, createMemberSource, type RollcallApi } from './app-rollcall-api.ts';
 import { type AppPendingLogin, type AppSession, addAppRoutes } from './app-routes.ts';
 import { createWebhookInbox, type WebhookInbox } from './app-webhooks.ts';
 import { createLocalApp, openLocalServer } from './local-server.ts';
@@ -12,6 +14,8 @@ export interface DemoApp {
   /** For the endpoint's registration at Rollcall. */
   readonly webhookUrl: string;
   readonly inbox: WebhookInbox;
+  readonly copy: MemberCopy;
+  readonly reconciler: Reconciler;
   close(): Promise<void>;
 }
 
@@ -53,7 +57,10 @@ export async function createDemoApp({
   /** What went wrong although nobody did anything wrong. */
   readonly reportError?: (error: unknown) => void;
 }): Promise<DemoApp> {
-  const inbox = createWebhookInbox({ secret: webhookSecret, now });
+  const copy = createMemberCopy();
+  const inbox = createWebhookInbox({ secret: webhookSecret, copy, now });
+  const source = createMemberSource(rollcallApi);
+  const reconciler = createReconciler({ copy, source });
   const server = await openLocalServer({ host, port, name: 'demo app' });
   const { url, close } = server;
   const redirectUri = `${url}/callback`;
@@ -63,6 +70,9 @@ export async function createDemoApp({
     url,
     idpUrl,
     inbox,
+    copy,
+    source,
+    reconciler,
     login: createAppLogin({ issuer, clientId, clientSecret, redirectUri, scope, now }),
     explain: createExplainer({ ...rollcallApi, reportError }),
     sessions: createShortLived<AppSession>({ seconds: 28_800, maxEntries: 1000, now }),
@@ -72,5 +82,5 @@ export async function createDemoApp({
   });
   server.answerWith(app);
 
-  return { url, redirectUri, webhookUrl: `${url}/webhooks`, inbox, close };
+  return { url, redirectUri, webhookUrl: `${url}/webhooks`, inbox, copy, reconciler, close };
 }

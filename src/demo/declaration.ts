@@ -1,53 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { applyDeclaration } from '../cli/declarative-apply.ts';
+import { readDeclaration } from '../cli/declarative-file.ts';
+import type { Stores } from '../stores.ts';
 import type { DemoIdp } from './idp.ts';
-import { appGroups, company, mappingText, workspace } from './scenario.ts';
 import type { DemoSecrets } from './secrets.ts';
 
-/** The demo as a declarative file would write it: one workspace, its own SAML connection, the instance's OpenID Connect one, the app. */
-export function declarationOf(demo: {
+/** The demo as a declarative file; the README shows it. */
+export const declarationFile = fileURLToPath(new URL('rollcall.yaml', import.meta.url));
+
+/** The environment variables that the file asks for. */
+export type DemoEnvironment = ReturnType<typeof environmentOf>;
+
+export function environmentOf(demo: {
   readonly idp: Pick<DemoIdp, 'samlMetadataXml' | 'oidcIssuer'>;
   readonly secrets: DemoSecrets;
-  readonly webhookUrl: string;
-  readonly redirectUri: string;
-}): object {
-  const { idp, secrets, webhookUrl, redirectUri } = demo;
-  const groupSync = { enabled: true, group_claim: 'groups', mapping: mappingText };
+  readonly appUrl: string;
+}) {
+  const { idp, secrets, appUrl } = demo;
   return {
-    workspaces: [
-      {
-        slug: workspace.slug,
-        display_name: workspace.displayName,
-        app_groups: appGroups.map(({ name, requiresRole }) => ({ name, requires_role: requiresRole })),
-      },
-    ],
-    connections: [
-      {
-        workspace: workspace.slug,
-        display_name: 'SAML',
-        protocol: { type: 'saml', metadata_xml: idp.samlMetadataXml, sign_authn_requests: true },
-        group_sync: groupSync,
-      },
-      {
-        display_name: 'OpenID Connect',
-        is_default: true,
-        protocol: {
-          type: 'oidc',
-          discovery_url: idp.oidcIssuer,
-          client_id: 'rollcall',
-          client_secret: secrets.idpClientSecret,
-        },
-        group_sync: groupSync,
-        sync_list: [{ workspace: workspace.slug, is_default: true }],
-      },
-    ],
-    clients: [
-      {
-        client_id: 'demo-app',
-        client_secret: secrets.clientSecret,
-        name: `${company.name} demo app`,
-        redirect_uris: [redirectUri],
-        post_logout_redirect_uris: [new URL('/', redirectUri).href],
-      },
-    ],
-    endpoints: [{ url: webhookUrl, description: 'Demo app', secret: secrets.webhookSecret }],
+    IDP_METADATA_XML: idp.samlMetadataXml,
+    IDP_ISSUER: idp.oidcIssuer,
+    IDP_CLIENT_SECRET: secrets.idpClientSecret,
+    APP_CLIENT_SECRET: secrets.clientSecret,
+    APP_URL: `${appUrl}/`,
+    APP_REDIRECT_URI: `${appUrl}/callback`,
+    APP_WEBHOOK_URL: `${appUrl}/webhooks`,
+    APP_WEBHOOK_SECRET: secrets.webhookSecret,
   };
+}
+
+/** Brings the demo's database in line with the file. */
+export async function declareDemo(env: DemoEnvironment, { stores, now }: { readonly stores: Stores; readonly now: () => Date }) {
+  const text = readFileSync(declarationFile, 'utf8');
+  const { declaration } = readDeclaration({ text, fileName: declarationFile, folder: '.', env, allowHttp: true });
+  await applyDeclaration(declaration, { ...stores, roles: stores.ladder, now });
 }

@@ -1,11 +1,9 @@
-import { applyDeclaration } from '../cli/declarative-apply.ts';
-import { declarationSchema } from '../cli/declarative-schema.ts';
 import { composeBroker } from '../compose.ts';
 import { createLog } from '../infra/log.ts';
 import { configFolder, openStores } from '../main.ts';
 import { loadSettings } from '../settings/load.ts';
 import { createDemoApp } from './app.ts';
-import { declarationOf } from './declaration.ts';
+import { type DemoEnvironment, declareDemo, environmentOf } from './declaration.ts';
 import { createDemoIdp } from './idp.ts';
 import { findPorts } from './ports.ts';
 import { workspace } from './scenario.ts';
@@ -20,8 +18,16 @@ export interface Demo {
  * Starts everything that a login takes, in this process: embedded Postgres, Rollcall, an identity provider that speaks SAML and OpenID
  * Connect, and an app. What was stored stays in `dataFolder`; start with the same ports to find it again.
  * @param options.ports the first of three: Rollcall, identity provider, app; 0: any free ones
+ * @param options.databaseUrl instead of the embedded Postgres
+ * @param options.declare instead of the file of the demo: declares what is to be there by these variables
  */
-export async function startDemo({ ports, dataFolder }: { readonly ports: number; readonly dataFolder: string }): Promise<Demo> {
+export async function startDemo(options: {
+  readonly ports: number;
+  readonly dataFolder: string;
+  readonly databaseUrl?: string;
+  readonly declare?: (env: DemoEnvironment) => Promise<void>;
+}): Promise<Demo> {
+  const { ports, dataFolder, databaseUrl = null } = options;
   const now = () => new Date();
   const log = createLog({ level: 'warn' });
   const at = await findPorts(ports);
@@ -34,7 +40,7 @@ export async function startDemo({ ports, dataFolder }: { readonly ports: number;
       mode: 'development',
       publicUrl,
       http: { host: 'localhost', port: at.rollcall },
-      postgres: { url: null, embeddedDataFolder: `${dataFolder}/postgres` },
+      postgres: { url: databaseUrl, embeddedDataFolder: `${dataFolder}/postgres` },
       secrets: { sealingKeys: [secrets.sealingKey], cookieKeys: [secrets.cookieKey], bootstrapApiKey: secrets.apiKey },
       outbound: { allowHttp: true, allowedPrivateAddresses: ['localhost', '127.0.0.0/8', '::1'] },
     },
@@ -49,14 +55,9 @@ export async function startDemo({ ports, dataFolder }: { readonly ports: number;
     const opened = await openStores({ settings, log, now });
     closers.push(opened.close);
     const { stores } = opened;
-    const apply = (webhookUrl: string, redirectUri: string) =>
-      applyDeclaration(declarationSchema({ allowHttp: true }).parse(declarationOf({ idp, secrets, webhookUrl, redirectUri })), {
-        ...stores,
-        roles: stores.ladder,
-        now,
-      });
     const appUrl = `http://localhost:${at.app}`;
-    await apply(`${appUrl}/webhooks`, `${appUrl}/callback`);
+    const env = environmentOf({ idp, secrets, appUrl });
+    await (options.declare?.(env) ?? declareDemo(env, { stores, now }));
     const saml = await connectionIn(stores, 'SAML');
     const oidc = await connectionIn(stores, 'OpenID Connect');
 

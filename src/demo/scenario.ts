@@ -3,7 +3,8 @@ import type { Person } from './people.ts';
 /** The imaginary customer whose identity provider the demo plays, and the workspace of the demo app that it signs in to. */
 export const company = { name: 'Tidewater', domain: 'tidewater.example' } as const;
 
-export const workspace = { slug: 'tidewater', displayName: 'Tidewater' } as const;
+/** As `rollcall.yaml` declares it. */
+export const workspace = { slug: 'tidewater' } as const;
 
 /** One person for each thing worth showing: a role by name, a rule, a one-to-one group, several groups, none at all. */
 export const people: readonly Person[] = [
@@ -53,13 +54,3 @@ export const people: readonly Person[] = [
     groups: [],
   },
 ];
-
-/** The catalogue of the demo app: groups of the workspace, and the role that their permissions require at least. */
-export const appGroups = [
-  { name: 'marketing', requiresRole: null },
-  { name: 'engineering', requiresRole: 'builder' },
-  { name: 'analysts', requiresRole: null },
-] as const;
-
-/** The group mapping of both connections, in the text form; `admin` and `analysts` need no rule (R16, R18). */
-export const mappingText = 'Marketing Team -> marketing, Engineering -> engineering';

@@ -120,6 +120,23 @@ describe.skipIf(missing !== null)(
       );
     });
 
+    test('R40 the copy of the app is in step; when it is not, the app sees it and makes it anew', async () => {
+      const page = await newPage();
+      await page.goto(demo.urls.app);
+      await signIn(page, { way: 'SAML', person: 'Ada Lindqvist' });
+      await page.getByRole('link', { name: 'Compare the app’s copy with Rollcall' }).click();
+      const card = page.getByRole('region', { name: 'Workspace tidewater' });
+      await card.getByText('in step', { exact: true }).waitFor();
+      await card.getByRole('button', { name: 'Spoil a row, to try it' }).click();
+      await card.getByText('drift', { exact: true }).waitFor();
+      const digests = () => card.locator('code').allTextContents();
+      expect(new Set(await digests()).size).toBe(2);
+      await card.getByRole('button', { name: 'Make the copy anew' }).click();
+      await card.getByText('in step', { exact: true }).waitFor();
+      expect(new Set(await digests()).size).toBe(1);
+      expect(await words(card)).toContain('Ada Lindqvist admin version 1');
+    });
+
     test.each(['SAML', 'OIDC'])(
       'who cancels at the identity provider comes back to the app without a session, by %s',
       async (way) => {

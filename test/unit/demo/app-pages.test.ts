@@ -30,9 +30,11 @@ describe('home page of the demo app', () => {
   });
 
   test('tells what webhooks said since the ID token', () => {
-    expect(text(page({ newer: { role: 'admin', groups: [], version: 4 } }))).toContain(
+    expect(text(page({ newer: { role: 'admin', groups: [], version: 4, active: true } }))).toContain(
       'Webhooks since: version 4, role admin , no groups.',
     );
+    const removed = { role: 'admin', groups: [], version: 5, active: false };
+    expect(text(page({ newer: removed }))).toContain('Webhooks since: version 5, no longer a member .');
     expect(text(page())).not.toContain('Webhooks since');
   });
 

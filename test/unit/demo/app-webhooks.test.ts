@@ -1,5 +1,6 @@
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
+import { createMemberCopy } from '../../../src/demo/app-member-copy.ts';
 import { createWebhookInbox } from '../../../src/demo/app-webhooks.ts';
 
 const secret = `whsec_${Buffer.from('a secret of thirty-two bytes ...').toString('base64')}`;
@@ -36,8 +37,11 @@ function signed(id: string, payload: unknown, { with: key = secret, at = new Dat
   return { headers, body: Buffer.from(body) };
 }
 
-const newInbox = (maxEntries?: number) =>
-  createWebhookInbox({ secret, now: () => new Date('2026-05-01T10:00:01Z'), ...(maxEntries && { maxEntries }) });
+function newInbox(maxEntries?: number) {
+  const copy = createMemberCopy();
+  const now = () => new Date('2026-05-01T10:00:01Z');
+  return { ...createWebhookInbox({ secret, copy, now, ...(maxEntries && { maxEntries }) }), member: copy.member };
+}
 const send = (inbox: ReturnType<typeof newInbox>, { headers, body }: ReturnType<typeof signed>) => inbox.receive(headers, body);
 
 describe('webhook inbox', () => {
@@ -58,7 +62,43 @@ describe('webhook inbox', () => {
         heldBecause: null,
       },
     ]);
-    expect(inbox.member('w1', 'u1')).toEqual({ role: 'builder', groups: ['engineering'], version: 2 });
+    expect(inbox.member('w1', 'u1')).toEqual({
+      userId: 'u1',
+      email: 'devi@tidewater.example',
+      name: 'Devi Raman',
+      role: 'builder',
+      groups: groups('engineering'),
+      active: true,
+      version: 2,
+    });
+  });
+
+  test('takes a snapshot event like an update, unless it knows as much already', () => {
+    const inbox = newInbox();
+    const snapshot = (version: number) => ({ ...event({ version, previous: null }), type: 'membership.snapshot' });
+    send(inbox, signed('evt_1', snapshot(2)));
+    send(inbox, signed('evt_2', event({ version: 3, role: 'admin' })));
+    send(inbox, signed('evt_3', snapshot(2)));
+    expect(inbox.received().map(({ effect }) => effect)).toEqual(['outdated', 'applied', 'applied']);
+    expect(inbox.member('w1', 'u1')).toMatchObject({ role: 'admin', version: 3 });
+    send(inbox, signed('evt_4', { ...snapshot(4), data: { ...snapshot(4).data, status: 'removed' } }));
+    expect(inbox.member('w1', 'u1')).toMatchObject({ active: false, version: 4 });
+  });
+
+  test('keeps the row of a removed member, and what is older does not bring it back', () => {
+    const inbox = newInbox();
+    send(inbox, signed('evt_3', { ...event({ version: 3 }), type: 'membership.removed' }));
+    send(inbox, signed('evt_2', event({ version: 2 })));
+    expect(inbox.member('w1', 'u1')).toMatchObject({ active: false, version: 3 });
+    send(inbox, signed('evt_4', { ...event({ version: 4 }), type: 'membership.created' }));
+    expect(inbox.member('w1', 'u1')).toMatchObject({ active: true, version: 4 });
+  });
+
+  test('forgets address and name of a deleted user, not the row', () => {
+    const inbox = newInbox();
+    send(inbox, signed('evt_1', event()));
+    send(inbox, signed('evt_2', { type: 'user.deleted', data: { user: { id: 'u1' } } }));
+    expect(inbox.member('w1', 'u1')).toMatchObject({ email: null, name: null, version: 2 });
   });
 
   const genuine = signed('evt_1', event());
