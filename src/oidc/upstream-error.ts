@@ -86,7 +86,7 @@ function challengeError(endpoint: UpstreamEndpoint, cause: Error): BrokerError {
 
 function contentError(endpoint: UpstreamEndpoint, code: string | undefined, cause: Error): BrokerError {
   // The envelope was JSON, so that what stands in it is the answer to this login.
-  if (endpoint === 'token endpoint' && code !== 'OAUTH_RESPONSE_IS_NOT_JSON') {
+  if (endpoint === 'token endpoint' && code !== 'OAUTH_RESPONSE_IS_NOT_JSON' && code !== 'OAUTH_PARSE_ERROR') {
     return error('assertion_rejected', `the token response is not acceptable: ${cause.message}`, 'id_token_invalid', cause);
   }
   const reason = `${endpoint.replaceAll(' ', '_').toLowerCase()}_invalid`;

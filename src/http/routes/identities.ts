@@ -7,10 +7,12 @@ import { parseBody, parseQuery, pathId } from '../request-input.ts';
 
 export interface IdentityRouteDeps {
   readonly identities: IdentityStore;
+  /** What the user was given until now is worth nothing from here on: it may have come by the identity that went. */
+  readonly revokeUser: (userId: string) => Promise<void>;
 }
 
 /** How one person signs in, mounted below the user. A person may be of many workspaces: keys of instance scope only (R13, R33). */
-export function createIdentityRoutes({ identities }: IdentityRouteDeps): Router {
+export function createIdentityRoutes({ identities, revokeUser }: IdentityRouteDeps): Router {
   const router = Router({ mergeParams: true });
   router.use(instanceScope);
 
@@ -26,14 +28,18 @@ export function createIdentityRoutes({ identities }: IdentityRouteDeps): Router 
 
   router.post('/rebind', async (req, res) => {
     const { connection_id: connectionId, subject, issuer, previous_subject: previousSubject } = parseBody(rebindInput, req);
-    const change = { connectionId, subject, issuer, previousSubject };
-    res.json(identityView(await identities.rebind(pathId(req, 'user_id'), change)));
+    const userId = pathId(req, 'user_id');
+    const rebound = await identities.rebind(userId, { connectionId, subject, issuer, previousSubject });
+    await revokeUser(userId);
+    res.json(identityView(rebound));
   });
 
   // Subjects hold every character there is, so that they are no part of a path.
   router.delete('/', async (req, res) => {
     const { connection_id: connectionId, subject } = parseQuery(identityName, req);
-    await identities.unlink(pathId(req, 'user_id'), { connectionId, subject });
+    const userId = pathId(req, 'user_id');
+    await identities.unlink(userId, { connectionId, subject });
+    await revokeUser(userId);
     res.status(204).end();
   });
 

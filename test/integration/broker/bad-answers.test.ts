@@ -144,6 +144,12 @@ describe('the token answer is broken', () => {
   const failures: readonly [string, Partial<OidcIdpBehaviour>, ExpectedRefusal['code'], string][] = [
     ['a server error', { instead: { token: { status: 500, body: '{}' } } }, 'upstream_unavailable', 'http_500'],
     [
+      'a page of somebody in between',
+      { instead: { token: { status: 200, body: '<html>sign in to the proxy</html>' } } },
+      'upstream_misconfigured',
+      'token_endpoint_invalid',
+    ],
+    [
       'too many requests',
       { instead: { token: { status: 429, body: '{"error":"slow_down"}' } } },
       'upstream_unavailable',

@@ -288,6 +288,20 @@ describe('identities over the API', () => {
     expect((await logInBySaml(world, okta, atOkta(name))).sub).toBe(two.sub);
   });
 
+  it('R33 take with them what was given by them: tokens end when an identity is unlinked or rebound', async () => {
+    const name = aPerson();
+    const opens = async (token: string) =>
+      (await world.send(`${world.publicUrl}/oidc/userinfo`, { headers: { authorization: `Bearer ${token}` } })).status === 200;
+    const { sub, accessToken } = await logInBySaml(world, okta, atOkta(name));
+    expect(await opens(accessToken)).toBe(true);
+    await world.api.post(`/v1/users/${sub}/identities/rebind`, { connection_id: okta.id, subject: `new-${name}` });
+    expect(await opens(accessToken)).toBe(false);
+    const again = await logInBySaml(world, okta, atOkta(name, { nameId: `new-${name}` }));
+    expect([again.sub, await opens(again.accessToken)]).toEqual([sub, true]);
+    await world.api.delete(`/v1/users/${sub}/identities?connection_id=${okta.id}&subject=new-${name}`);
+    expect(await opens(again.accessToken)).toBe(false);
+  });
+
   it('R33 are rebound to another issuer when the connection moved to another IdP', async () => {
     const name = aPerson();
     const { sub } = await logInBySaml(world, okta, atOkta(name));
