@@ -50,6 +50,7 @@ export function addApiKeys(program: Command, { terminal, withStores, examples, n
     .command('revoke')
     .description('Make an API key worth nothing, at once.')
     .argument('<id>', 'as "api-keys create" told it')
+    .addHelpText('after', examples('rollcall api-keys revoke 0190…'))
     .action((keyId: string) =>
       withStores(async ({ stores, audit }) => {
         if (!(await stores.apiKeys.revoke(keyId))) throw new BrokerError('not_found', `there is no valid API key ${keyId}`);

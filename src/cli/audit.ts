@@ -1,6 +1,6 @@
 import type { AuditStore, AuditSubject } from '../http/audit-store.ts';
 import type { Database } from '../infra/postgres.ts';
-import type { Change } from './declarative-apply.ts';
+import type { Change } from './declarative-change.ts';
 
 /** The audit log of the command line: who is logged in at the terminal, and which command. */
 export function createCommandAudit(deps: {
@@ -32,23 +32,11 @@ export function createCommandAudit(deps: {
     },
 
     /** A change of a declarative file, in its transaction. */
-    recordDeclared({ subject: named, action, detail }: Change, tx: Database): Promise<void> {
-      const after = { subject: named, action, ...(detail !== undefined && { detail }) };
-      return audit.record(subject('rollcall apply', resourceOf(named), null, null), { outcome: 'done', after }, tx);
+    async recordDeclared({ audit: about }: Change, tx: Database): Promise<void> {
+      if (about === undefined) return;
+      const { resource, resourceId, workspaceId, before, after } = about;
+      const done = { outcome: 'done', before, after } as const;
+      await audit.record(subject('rollcall apply', resource, resourceId, workspaceId), done, tx);
     },
   };
-}
-
-const resources: Readonly<Record<string, string>> = {
-  workspace: 'workspaces',
-  app: 'app-groups',
-  connection: 'connections',
-  client: 'clients',
-  endpoint: 'endpoints',
-};
-
-/** A subject begins with what it is: `workspace acme`. */
-function resourceOf(subject: string): string {
-  const [word = ''] = subject.split(' ', 1);
-  return resources[word] ?? word;
 }

@@ -13,6 +13,8 @@ export interface Place {
 
 export interface ReadDeclaration {
   readonly declaration: Declaration;
+  /** The lists that the file has, also empty ones: of the others it says nothing. */
+  readonly lists: ReadonlySet<string>;
   /** The place of a path such as `connections.0.protocol`, or of its nearest part that the file has. */
   readonly placeOf: (path: string) => Place;
 }
@@ -59,7 +61,8 @@ export function readDeclaration(options: {
   const value = resolveReferences(toJavaScript(document, fileName), options, '', problems);
   if (problems.length > 0) throw new DeclarationError(fileName, located(problems));
   try {
-    return { declaration: parseInput(declarationSchema(options), value ?? {}), placeOf };
+    const lists = new Set(Object.keys(value ?? {}));
+    return { declaration: parseInput(declarationSchema(options), value ?? {}), lists, placeOf };
   } catch (refused) {
     if (refused instanceof BrokerError) throw new DeclarationError(fileName, located(refused.fields), { cause: refused });
     throw refused;

@@ -2,12 +2,14 @@ import { z } from 'zod';
 import { endpointInput } from '../delivery/endpoint-input.ts';
 import { appGroupSchema } from '../http/routes/app-groups.ts';
 import { clientInputSchema } from '../http/routes/clients.ts';
+import { domainInput } from '../http/routes/domains.ts';
 import { slugSchema } from '../http/routes/workspaces.ts';
 import { inSnakeCase, snakeCase } from '../http/snake-case.ts';
 import { connectionInputSchema, displayNameSchema } from '../login/connection-input.ts';
 
 export type Declaration = z.output<ReturnType<typeof declarationSchema>>;
 export type DeclaredWorkspace = Declaration['workspaces'][number];
+export type DeclaredConnection = Declaration['connections'][number];
 export type DeclaredEndpoint = Declaration['endpoints'][number];
 
 /**
@@ -18,7 +20,7 @@ export function declarationSchema(options: { readonly allowHttp: boolean }) {
   return z
     .strictObject({
       workspaces: z.array(workspace).default([]),
-      connections: z.array(connectionInputSchema).default([]),
+      connections: z.array(connection).default([]),
       clients: z.array(clientInputSchema).default([]),
       endpoints: z.array(endpoint(options)).default([]),
     })
@@ -45,12 +47,33 @@ const workspace = z.strictObject({
   slug: slugSchema,
   /** The slug, unless given. */
   display_name: displayNameSchema.optional(),
-  app_groups: z.array(appGroup).max(10_000).default([]),
+  /** Left out: the app pushes them, and they are none of the file's business. */
+  app_groups: z.array(appGroup).max(10_000).optional(),
+});
+
+/** A domain alone is one that the connection may speak for; that it was verified by DNS is not taken back. */
+const emailDomain = z
+  .preprocess((value) => (typeof value === 'string' ? { domain: value } : value), domainInput)
+  .meta({ description: 'The domain alone, or with its status.', 'x-text-form': true });
+
+const connection = connectionInputSchema.safeExtend({
+  /** Left out: as they were set through the API or the command line. */
+  email_domains: z
+    .array(emailDomain)
+    .max(1_000)
+    .superRefine((domains, context) => {
+      for (const { path, message } of doubled(domains, 'email_domains', 'domain', ({ domain }) => domain)) {
+        context.addIssue({ code: 'custom', path: path.slice(1), message });
+      }
+    })
+    .optional(),
 });
 
 /** An endpoint names its workspaces by slug. */
 function endpoint(options: { readonly allowHttp: boolean }) {
-  const rest = inSnakeCase(endpointInput(options), ['url', 'description', 'event_types', 'enabled', 'secret']);
+  const input = endpointInput(options);
+  const fields = Object.keys(input.shape).filter((field) => field !== 'workspaceIds');
+  const rest = inSnakeCase(input, fields.map(snakeCase));
   return z
     .looseObject({
       workspaces: z.array(slugSchema).min(1, 'name at least one, or leave it out for all').nullable().default(null),

@@ -1,4 +1,4 @@
-import { createTargetReader } from '../delivery/endpoint-store.ts';
+import { createTargetReader } from '../delivery/endpoint-targets.ts';
 import { BrokerError } from '../domain/broker-error.ts';
 import type { OidcSettings } from '../domain/connection.ts';
 import type { Log } from '../infra/log.ts';

@@ -10,6 +10,10 @@ export const exitCodes = {
   refused: 4,
   /** Postgres cannot be reached. */
   unavailable: 5,
+  /** There is something to change, and nobody confirmed it. */
+  unconfirmed: 6,
+  /** Interrupted after a part of the work; running it again completes it. */
+  interrupted: 7,
 } as const;
 
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
@@ -21,4 +25,6 @@ Exit codes:
   2  the command line is wrong
   3  the settings are wrong
   4  a file or argument has errors, or conflicts with what is stored
-  5  Postgres cannot be reached`;
+  5  Postgres cannot be reached
+  6  apply: there is something to change, and nobody confirmed it; nothing was changed
+  7  apply: interrupted after a part of the members; running it again completes it`;

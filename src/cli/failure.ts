@@ -5,6 +5,7 @@ import { SettingsError } from '../settings/settings-error.ts';
 import { DeclarationError } from './declarative-file.ts';
 import { ProblemsFound } from './doctor-findings.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
+import { NotConfirmed } from './not-confirmed.ts';
 
 export interface Failure {
   readonly exitCode: ExitCode;
@@ -18,6 +19,7 @@ export function failureOf(thrown: unknown): Failure {
     return { exitCode: thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage, text: '' };
   }
   if (thrown instanceof ProblemsFound) return { exitCode: exitCodes.failed, text: '' };
+  if (thrown instanceof NotConfirmed) return { exitCode: exitCodes.unconfirmed, text: thrown.message };
   if (thrown instanceof SettingsError) return { exitCode: exitCodes.settings, text: thrown.message };
   if (thrown instanceof DeclarationError) return { exitCode: exitCodes.refused, text: declarationText(thrown) };
   if (isDatabaseUnavailable(thrown)) {
@@ -28,6 +30,9 @@ export function failureOf(thrown: unknown): Failure {
 }
 
 function brokerFailure(error: BrokerError): Failure {
+  if (error.reason === 'stopping') {
+    return { exitCode: exitCodes.interrupted, text: 'Interrupted: what was done is done completely. Run it again to go on.' };
+  }
   if (error.code === 'unavailable') return { exitCode: exitCodes.unavailable, text: error.message };
   const fields = error.fields.map(({ path, message }) => `  - ${path === '' ? '' : `${path}: `}${message}`);
   const exitCode = error.code === 'internal' ? exitCodes.failed : exitCodes.refused;

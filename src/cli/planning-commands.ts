@@ -24,6 +24,7 @@ function addPlan(program: Command, { terminal, withStores, examples, now }: Plan
     .command('plan')
     .description('Say what a declarative file would change, and whose access, by the groups last seen. Changes nothing.')
     .requiredOption('-f, --file <file>', 'the declarative file')
+    .option('--prune', 'as if what the lists of the file do not name were to be removed')
     .option('--limit <members>', 'how many members to show', wholeNumber, 50)
     .option('--json', 'everything, for programs')
     .addHelpText(
@@ -32,11 +33,11 @@ function addPlan(program: Command, { terminal, withStores, examples, now }: Plan
 Gains are green and losses red on a terminal, unless NO_COLOR is set.
 ${examples('rollcall plan -f rollcall.yaml', 'rollcall plan -f rollcall.yaml --json | jq .summary')}`,
     )
-    .action(async (options: { file: string; limit: number; json?: boolean }) => {
+    .action(async (options: { file: string; limit: number; json?: boolean; prune?: boolean }) => {
       const { planFile } = await import('./plan-command.ts');
       await withStores(({ stores, settings }) =>
         planFile(
-          { ...options, json: options.json ?? false },
+          { ...options, json: options.json ?? false, prune: options.prune ?? false },
           { stores, env: terminal.env, allowHttp: settings.outbound.allowHttp, now, terminal },
         ),
       );
@@ -86,7 +87,7 @@ function addExplain(program: Command, { terminal, withStores, examples }: Planni
     });
 }
 
-function wholeNumber(value: string): number {
+export function wholeNumber(value: string): number {
   if (/^[0-9]{1,9}$/.test(value)) return Number(value);
   throw new InvalidArgumentError('give a whole number');
 }

@@ -1,22 +1,18 @@
-import { randomBytes } from 'node:crypto';
-import { Command, InvalidArgumentError } from 'commander';
-import { createLog } from '../infra/log.ts';
+import { Command } from 'commander';
+import { createLog, type Log } from '../infra/log.ts';
 import type { Settings } from '../settings/schema.ts';
 import type { Stores } from '../stores.ts';
 import { addApiKeys } from './api-key-commands.ts';
+import { addApply } from './apply-options.ts';
 import { createCommandAudit } from './audit.ts';
 import { addDoctor } from './doctor-command.ts';
+import { addDomains } from './domain-commands.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { failureOf } from './failure.ts';
+import { addIdentities } from './identity-commands.ts';
+import { addKeys } from './key-commands.ts';
 import { addPlanningCommands } from './planning-commands.ts';
-
-export interface Terminal {
-  readonly env: NodeJS.ProcessEnv;
-  readonly out: (text: string) => void;
-  readonly err: (text: string) => void;
-  /** Whether `out` is a person's screen; colours need it. */
-  readonly isTerminal?: boolean;
-}
+import type { Terminal } from './terminal.ts';
 
 const now = () => new Date();
 
@@ -46,10 +42,12 @@ function createProgram(terminal: Terminal): Command {
   for (const add of [
     addServe,
     addMigrate,
-    addApply,
+    addApplyCommand,
     addPlanning,
-    addKeys,
+    addKeyCommands,
     addApiKeyCommands,
+    addDomainCommands,
+    addIdentityCommands,
     addLicence,
     addSchema,
     addDoctorCommand,
@@ -82,50 +80,37 @@ function addMigrate(program: Command, terminal: Terminal): void {
     );
 }
 
-function addApply(program: Command, terminal: Terminal): void {
-  program
-    .command('apply')
-    .description('Bring workspaces, app groups, connections, clients and endpoints in line with a YAML file, all or nothing.')
-    .requiredOption('-f, --file <file>', 'the declarative file; rollcall.example.yaml explains its fields')
-    .option('--dry-run', 'say what would be done, and do nothing')
-    .addHelpText(
-      'after',
-      `
-What the file does not name stays. A second run says "no change". Errors are told with line and column, all at once.
-${examples('rollcall apply -f rollcall.yaml', 'rollcall apply -f rollcall.yaml --dry-run')}`,
-    )
-    .action(async ({ file, dryRun = false }: { file: string; dryRun?: boolean }) => {
-      const { applyFile } = await import('./apply-command.ts');
-      await withStores(terminal, ({ stores, settings }) =>
-        applyFile(
-          { file, dryRun },
-          { stores, env: terminal.env, allowHttp: settings.outbound.allowHttp, now, write: terminal.out },
-        ),
-      );
-    });
+function addApplyCommand(program: Command, terminal: Terminal): void {
+  addApply(program, { terminal, withStores: (command) => withStores(terminal, command), examples, now });
 }
 
 function addPlanning(program: Command, terminal: Terminal): void {
   addPlanningCommands(program, { terminal, withStores: (command) => withStores(terminal, command), examples, now });
 }
 
-function addKeys(program: Command, { out }: Terminal): void {
-  const keys = program.command('keys').description('Keys for the settings.');
-  keys
-    .command('generate')
-    .description('Print a new key for ROLLCALL_SEALING_KEYS or ROLLCALL_COOKIE_KEYS: "<id>:<32 random bytes in base64>".')
-    .option('--id <id>', 'the name that sealed values carry; random unless given', keyId)
-    .addHelpText(
-      'after',
-      examples('export ROLLCALL_SEALING_KEYS="$(rollcall keys generate)"', 'rollcall keys generate --id 2026-07'),
-    )
-    .action(({ id }: { id?: string }) => {
-      out(`${id ?? `k${randomBytes(4).toString('hex')}`}:${randomBytes(32).toString('base64')}\n`);
-    });
+function addKeyCommands(program: Command, terminal: Terminal): void {
+  addKeys(program, { terminal, withStores: (command) => withStores(terminal, command), examples });
 }
 
 function addApiKeyCommands(program: Command, terminal: Terminal): void {
   addApiKeys(program, { terminal, withStores: (command) => withStores(terminal, command), examples, now });
+}
+
+function addDomainCommands(program: Command, terminal: Terminal): void {
+  addDomains(program, { terminal, withStores: (command) => withStores(terminal, command), examples });
+}
+
+function addIdentityCommands(program: Command, terminal: Terminal): void {
+  const { err } = terminal;
+  addIdentities(program, {
+    terminal,
+    examples,
+    withStores: (command) =>
+      withStores(terminal, async (opened) => {
+        const { tokenRevocationBy } = await import('./token-revocation.ts');
+        await command({ ...opened, revokeUser: tokenRevocationBy({ ...opened, db: opened.stores.db, now, err }) });
+      }),
+  });
 }
 
 function addLicence(program: Command, terminal: Terminal): void {
@@ -193,6 +178,7 @@ async function withStores(
     readonly stores: Stores;
     readonly settings: Settings;
     readonly audit: ReturnType<typeof createCommandAudit>;
+    readonly log: Log;
   }) => Promise<void>,
 ): Promise<void> {
   const { configFolder, openStores } = await import('../main.ts');
@@ -203,15 +189,10 @@ async function withStores(
   const opened = await openStores({ settings, log, now });
   try {
     const audit = createCommandAudit({ audit: opened.stores.audit, env });
-    await command({ stores: opened.stores, settings, audit });
+    await command({ stores: opened.stores, settings, audit, log });
   } finally {
     await opened.close();
   }
-}
-
-function keyId(value: string): string {
-  if (/^[A-Za-z0-9_-]{1,32}$/.test(value)) return value;
-  throw new InvalidArgumentError('give 1 to 32 letters, digits, "_" or "-"');
 }
 
 function examples(...lines: string[]): string {

@@ -1,9 +1,8 @@
 import { BrokerError } from '../domain/broker-error.ts';
 import { simulationView } from '../http/routes/simulate.ts';
-import { isUniqueId } from '../infra/unique-id.ts';
-import type { StoredConnection } from '../login/connection-rows.ts';
 import { createSimulate, type Simulation } from '../membership/simulate.ts';
 import type { Stores } from '../stores.ts';
+import { findConnection } from './connection-reference.ts';
 import { userIdOf } from './member-reference.ts';
 import { reasonText } from './reason-text.ts';
 import { paintFor, printable, renderTable, type Screen } from './text-table.ts';
@@ -35,16 +34,6 @@ export async function simulateLogin(
   const simulations = await createSimulate({ db, ladder })({ connectionId: connection.connectionId, workspaceIds, given });
   if (options.json) terminal.out(`${JSON.stringify({ data: simulations.map(simulationView) }, null, 2)}\n`);
   else terminal.out(simulations.map((simulation) => textOf(simulation, terminal)).join('\n'));
-}
-
-async function findConnection({ connections, db }: Stores, reference: string): Promise<StoredConnection> {
-  const ids = isUniqueId(reference)
-    ? [reference]
-    : await db('connections').where({ display_name: reference }).limit(2).pluck<string[]>('connection_id');
-  if (ids.length > 1) throw new BrokerError('conflict', 'several connections have this name: give the id of one');
-  const connection = ids[0] === undefined ? null : await connections.get(ids[0]);
-  if (!connection) throw new BrokerError('not_found', 'there is no connection with this id or name');
-  return connection;
 }
 
 const outcomes = {

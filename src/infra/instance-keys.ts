@@ -1,9 +1,16 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { calculateJwkThumbprint } from 'jose';
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { BrokerError } from '../domain/broker-error.ts';
+import {
+  generateKey,
+  inSigningOrder,
+  type KeyAlgorithm,
+  type KeyKind,
+  type KeyPurpose,
+  keyKinds,
+  sealingContext,
+} from './instance-key-kinds.ts';
 import type { Database, Transaction } from './postgres.ts';
 import type { SealedBox } from './sealed-box.ts';
-import { rsaSigningKey, selfSignedCertificate } from './self-signed-certificate.ts';
 
 export interface TokenSigningKey {
   /** RFC 7638 thumbprint of the public key. */
@@ -18,42 +25,50 @@ export interface KeyAndCertificate {
   readonly certificate: string;
 }
 
-/** The key pairs of the instance; within each list the newest comes first. */
+/** Signs webhooks so that a receiver needs no secret (Standard Webhooks `v1a`). */
+export interface WebhookSigningKey {
+  /** RFC 7638 thumbprint of the public key. */
+  readonly keyId: string;
+  /** Ed25519 */
+  readonly privateKey: KeyObject;
+}
+
+/** The key pairs of the instance that are in force. */
 export interface InstanceKeySet {
+  /** Of each algorithm the first signs; all stand in the JWKS. */
   readonly tokenSigning: readonly TokenSigningKey[];
+  /** The oldest: an identity provider knows a newer one only once it was given the metadata with it. */
   readonly samlSigning: KeyAndCertificate;
+  /** PEM of the keys that will sign once the ones before are retired; in the metadata already. */
+  readonly samlSigningNext: readonly string[];
+  /** Newest first; the first stands in the metadata, all open. */
   readonly samlDecryption: readonly KeyAndCertificate[];
+  /** Newest first. */
+  readonly webhookSigning: readonly WebhookSigningKey[];
 }
-
-interface KeyKind {
-  readonly purpose: 'token-signing' | 'saml-signing' | 'saml-decryption';
-  readonly algorithm: 'ES256' | 'RS256' | 'RSA-2048';
-  /** Subject of the self-signed certificate that SAML metadata shows; null: none is needed. */
-  readonly certificateName: string | null;
-}
-
-const kinds: readonly KeyKind[] = [
-  { purpose: 'token-signing', algorithm: 'ES256', certificateName: null },
-  { purpose: 'token-signing', algorithm: 'RS256', certificateName: null },
-  { purpose: 'saml-signing', algorithm: 'RSA-2048', certificateName: 'Rollcall SAML signing' },
-  { purpose: 'saml-decryption', algorithm: 'RSA-2048', certificateName: 'Rollcall SAML encryption' },
-];
-
-const certificateDays = 3_650;
 
 interface KeyRow {
   readonly key_id: string;
-  readonly purpose: KeyKind['purpose'];
-  readonly algorithm: KeyKind['algorithm'];
+  readonly purpose: KeyPurpose;
+  readonly algorithm: KeyAlgorithm;
   readonly sealed_private_key: string;
   readonly certificate: string | null;
+  readonly created_at: Date;
 }
 
 export type InstanceKeys = ReturnType<typeof createInstanceKeys>;
 
-/** The instance's own key pairs, in Postgres with their private parts sealed; made at the first start. */
-export function createInstanceKeys(deps: { readonly db: Database; readonly sealedBox: SealedBox; readonly now: () => Date }) {
-  const { db, sealedBox, now } = deps;
+/**
+ * The instance's own key pairs, in Postgres with their private parts sealed; made at the first start.
+ * @param deps.publishSeconds how long a new token key stands in the JWKS before it signs
+ */
+export function createInstanceKeys(deps: {
+  readonly db: Database;
+  readonly sealedBox: SealedBox;
+  readonly now: () => Date;
+  readonly publishSeconds: number;
+}) {
+  const { db, sealedBox, now, publishSeconds } = deps;
 
   return {
     /**
@@ -63,9 +78,11 @@ export function createInstanceKeys(deps: { readonly db: Database; readonly seale
     async ensure(): Promise<void> {
       const missing = await missingKinds(db);
       if (missing.length === 0) return;
-      const generated = await Promise.all(missing.map(async (kind) => ({ kind, row: await generate(kind) })));
+      const generated = await Promise.all(
+        missing.map(async (kind) => ({ kind, row: await generateKey(kind, { sealedBox, now: now() }) })),
+      );
       await db.transaction(async (transaction) => {
-        await transaction.raw(`SELECT pg_advisory_xact_lock(hashtext('rollcall instance keys'))`);
+        await lockKeys(transaction);
         const stillMissing = await missingKinds(transaction);
         const rows = generated.filter(({ kind }) => stillMissing.includes(kind)).map(({ row }) => row);
         if (rows.length > 0) await transaction('instance_keys').insert(rows);
@@ -78,44 +95,27 @@ export function createInstanceKeys(deps: { readonly db: Database; readonly seale
      */
     async load(): Promise<InstanceKeySet> {
       const rows = await keysInForce(db);
-      const of = (purpose: KeyKind['purpose']) => rows.filter((row) => row.purpose === purpose);
-      const tokenSigning = of('token-signing').map((row) => ({
-        keyId: row.key_id,
-        algorithm: tokenAlgorithm(row),
-        privateKey: open(row),
-      }));
-      const [samlSigning] = of('saml-signing').map(withCertificate);
+      const of = (purpose: KeyPurpose) => rows.filter((row) => row.purpose === purpose);
+      const tokenSigning = inSigningOrder(
+        of('token-signing').map((row) => ({ ...tokenKey(row), createdAt: row.created_at })),
+        { publishSeconds, now: now() },
+      ).map(({ keyId, algorithm, privateKey }) => ({ keyId, algorithm, privateKey }));
+      const [samlSigning, ...samlSigningNext] = of('saml-signing').map(withCertificate).toReversed();
       const samlDecryption = of('saml-decryption').map(withCertificate);
-      if (tokenSigning.length === 0 || samlSigning === undefined || samlDecryption.length === 0) {
+      const webhookSigning = of('webhook-signing').map((row) => ({ keyId: row.key_id, privateKey: open(row) }));
+      const isWhole = [tokenSigning, samlDecryption, webhookSigning].every((keys) => keys.length > 0);
+      if (!isWhole || samlSigning === undefined) {
         throw new BrokerError('internal', 'the key pairs of this instance are missing in Postgres', {
           reason: 'instance_keys_missing',
         });
       }
-      return { tokenSigning, samlSigning, samlDecryption };
+      const next = samlSigningNext.map(({ certificate }) => certificate);
+      return { tokenSigning, samlSigning, samlSigningNext: next, samlDecryption, webhookSigning };
     },
   };
 
-  async function generate({ purpose, algorithm, certificateName }: KeyKind) {
-    const pair = await crypto.subtle.generateKey(generation[algorithm], true, ['sign', 'verify']);
-    const privateKey = createPrivateKey({
-      key: Buffer.from(await crypto.subtle.exportKey('pkcs8', pair.privateKey)),
-      format: 'der',
-      type: 'pkcs8',
-    });
-    const keyId = await calculateJwkThumbprint(createPublicKey(privateKey).export({ format: 'jwk' }));
-    return {
-      key_id: keyId,
-      purpose,
-      algorithm,
-      sealed_private_key: sealedBox.seal(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), sealingContext(keyId)),
-      certificate: certificateName === null ? null : await certify(certificateName, pair, purpose),
-      created_at: now(),
-    };
-  }
-
-  function certify(commonName: string, keys: CryptoKeyPair, purpose: KeyKind['purpose']): Promise<string> {
-    const usage = purpose === 'saml-signing' ? 'signature' : 'encryption';
-    return selfSignedCertificate({ commonName, keys, usage, now: now(), validDays: certificateDays });
+  function tokenKey(row: KeyRow): TokenSigningKey {
+    return { keyId: row.key_id, algorithm: tokenAlgorithm(row), privateKey: open(row) };
   }
 
   function open(row: KeyRow): KeyObject {
@@ -128,25 +128,19 @@ export function createInstanceKeys(deps: { readonly db: Database; readonly seale
   }
 }
 
-const generation = {
-  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
-  RS256: rsaSigningKey,
-  'RSA-2048': rsaSigningKey,
-} as const;
-
-/** Binds the sealed key to its row: copied into another one, it does not open. */
-function sealingContext(keyId: string): string {
-  return `instance_keys/${keyId}`;
+/** Replicas and commands that make or retire keys follow one another, until the transaction ends. */
+export async function lockKeys(tx: Transaction): Promise<void> {
+  await tx.raw(`SELECT pg_advisory_xact_lock(hashtext('rollcall instance keys'))`);
 }
 
 async function missingKinds(db: Database | Transaction): Promise<readonly KeyKind[]> {
   const rows = await keysInForce(db);
-  return kinds.filter(({ purpose, algorithm }) => !rows.some((row) => row.purpose === purpose && row.algorithm === algorithm));
+  return keyKinds.filter(({ purpose, algorithm }) => !rows.some((row) => row.purpose === purpose && row.algorithm === algorithm));
 }
 
 async function keysInForce(db: Database | Transaction): Promise<readonly KeyRow[]> {
   return db('instance_keys')
-    .select('key_id', 'purpose', 'algorithm', 'sealed_private_key', 'certificate')
+    .select('key_id', 'purpose', 'algorithm', 'sealed_private_key', 'certificate', 'created_at')
     .whereNull('retired_at')
     .orderBy([{ column: 'created_at', order: 'desc' }, 'key_id']);
 }

@@ -9,7 +9,6 @@ import {
   type LoginConnectionRow,
   type StoredConnection,
   type StoredConnectionRow,
-  selectConnectionForLogin,
   selectStoredConnections,
   storedConnectionOf,
 } from './connection-rows.ts';
@@ -29,6 +28,7 @@ import {
   writeSyncList,
 } from './connection-writes.ts';
 import { checkRemovals } from './sync-list-rows.ts';
+import { readConnectionText } from './sync-texts.ts';
 
 export interface ConnectionStoreDeps {
   /** A transaction makes every write part of it. */
@@ -217,9 +217,8 @@ export function createConnectionStore({ db, sealedBox, now, fetchMetadata, readM
 
     /** Everything that a login needs, in one statement; null: no such connection. `enabled` is for the caller to check. */
     async loadForLogin(connectionId: string): Promise<ConnectionForLogin | null> {
-      if (!isUniqueId(connectionId)) return null;
-      const { rows } = await db.raw<{ rows: LoginConnectionRow[] }>(selectConnectionForLogin, [connectionId]);
-      return rows[0] ? connectionForLoginOf(rows[0]) : null;
+      const found = await readConnectionText(db, connectionId, null);
+      return found?.text ? connectionForLoginOf(JSON.parse(found.text) as LoginConnectionRow) : null;
     },
 
     candidates(hints: LoginHints): Promise<readonly ConnectionChoice[]> {

@@ -93,6 +93,21 @@ export function createIdentityStore(deps: {
     },
 
     /**
+     * Gives a subject of a connection to another person.
+     * @throws BrokerError `not_found` for either person, or when the first one does not have it
+     */
+    async move(fromUserId: string, toUserId: string, { connectionId, subject }: IdentityName): Promise<void> {
+      await db.transaction(async (tx) => {
+        await lockNewIdentity(tx, connectionId, subject);
+        for (const userId of [fromUserId, toUserId].sort()) await lockUser(tx, userId);
+        const moved = await tx('identities')
+          .where({ user_id: fromUserId, connection_id: connectionId, subject })
+          .update({ user_id: toUserId });
+        if (moved === 0) throw new BrokerError('not_found', 'the user has no such identity');
+      });
+    },
+
+    /**
      * The IdP calls a person by another subject, or speaks as another issuer, from now on.
      * @param change `previousSubject`: may be left out where the person has one identity at the connection
      * @throws BrokerError `not_found`; `validation_failed`; `conflict`, reason `identity_taken`

@@ -2,10 +2,10 @@ import type { RoleLadder } from '../domain/group-sync.ts';
 import type { Membership } from '../domain/membership.ts';
 import type { Transaction } from '../infra/postgres.ts';
 import { compileCatalogue } from '../mapping/catalogue.ts';
-import { keepLastAdmin } from './decision.ts';
+import { keepLastAdmin, type StoredMembership } from './decision.ts';
 import { createTally, effectOf, type Tally } from './plan-effect.ts';
 import { laidOver, type Overlay } from './plan-overlay.ts';
-import type { PlanCounts, PlannedMember } from './plan-types.ts';
+import type { Departure, PlanCounts, PlannedMember } from './plan-types.ts';
 import { nextState, type Outcome, reevaluateMember } from './reevaluate.ts';
 import { type Compiler, createCompiler } from './reevaluation-compiler.ts';
 import { type ConnectionInForce, readConnectionsInForce, readMembers } from './reevaluation-store.ts';
@@ -48,20 +48,25 @@ async function evaluateWorkspace(tx: Transaction, workspaceId: string, run: Run)
   const admins = await countAdmins(tx, workspaceId, ladder[0]);
   tally.admins(admins);
   const demotions = createDemotions(admins, ladder);
-  const holders = { workspaceId, groupIds: groups ? overlay.touched.deletedGroupIds : [] };
+  const leaving = (overlay.touched.departures ?? []).filter((departure) => departure.workspaceId === workspaceId);
+  const holders = { workspaceId, groupIds: groups ? overlay.touched.deletedGroupIds : [], leaving };
   const deleted = new Set(holders.groupIds);
 
   for await (const userIds of pagesOfUsers(tx, connections, holders)) {
     const members = await readMembers(tx, workspaceId, userIds, { connections, everyone: true });
     const withAccess = members.filter(({ membership }) => membership?.status === 'active').length;
+    const departing = await readDeparting(tx, holders, userIds);
     let unknown = 0;
     const effects: PlannedMember[] = [];
     for (const member of members) {
-      const outcome = reevaluateMember(member, given);
-      if (!outcome) unknown += 1;
-      const next = withoutGroups(deleted, (outcome && nextState(outcome)) ?? member.membership);
+      // Its membership is ended first; another connection that knows the user may give one anew.
+      const departs = departing.has(member.user.userId);
+      const basis = departs ? endedMembership(member.membership) : member.membership;
+      const outcome = reevaluateMember({ ...member, membership: basis }, given);
+      if (!outcome && !departs) unknown += 1;
+      const next = withoutGroups(deleted, (outcome && nextState(outcome)) ?? basis);
       const effect = next && effectOf(member, next, ladder);
-      if (effect) effects.push(...demotions.pass({ outcome, effect, active: member.user.status === 'active' }));
+      if (effect) effects.push(...demotions.pass({ outcome, effect, active: member.user.status === 'active', departs }));
     }
     tally.examine(members.length, withAccess, unknown);
     for (const effect of effects) tally.add(effect);
@@ -83,16 +88,19 @@ function createDemotions(adminsBefore: number, ladder: RoleLadder) {
     readonly outcome: Outcome | null;
     readonly effect: PlannedMember;
     readonly active: boolean;
+    /** Nobody whose membership ends keeps the role. */
+    readonly departs: boolean;
   }
   let admins = adminsBefore;
   let waiting: Step | null = null;
   return {
     /** The effects that are certain by now. */
     pass(step: Step): readonly PlannedMember[] {
-      const { effect, active } = step;
+      const { effect, active, departs } = step;
       if (active && effect.admin === 'gains') admins += 1;
       if (!active || effect.admin !== 'loses') return [effect];
       admins -= 1;
+      if (departs) return [effect];
       const before = waiting;
       waiting = step;
       return before ? [before.effect] : [];
@@ -112,12 +120,38 @@ function withoutGroups(deleted: ReadonlySet<string>, next: Omit<Membership, 'ver
   return next && deleted.size > 0 ? { ...next, groups: next.groups.filter(({ groupId }) => !deleted.has(groupId)) } : next;
 }
 
+function endedMembership(membership: StoredMembership | null): StoredMembership | null {
+  return membership && { ...membership, groups: [], status: 'removed' };
+}
+
+/** Those of a page whose membership the change itself ends. Index: memberships_pkey. */
+async function readDeparting(
+  tx: Transaction,
+  { workspaceId, leaving = [] }: GroupHolders,
+  userIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (leaving.length === 0) return new Set();
+  const { rows } = await tx.raw<{ rows: { user_id: string }[] }>(
+    `SELECT m.user_id FROM memberships m
+      WHERE m.workspace_id = :workspaceId AND m.status = 'active' AND m.user_id = ANY (:userIds::uuid[])
+        AND (:everyone OR m.connection_id = ANY (:connectionIds::uuid[]))`,
+    { workspaceId, userIds: [...userIds], ...departureBindings(leaving) },
+  );
+  return new Set(rows.map(({ user_id }) => user_id));
+}
+
+function departureBindings(leaving: readonly Departure[]) {
+  const connectionIds = leaving.flatMap(({ connectionId }) => (connectionId === null ? [] : [connectionId]));
+  return { everyone: leaving.some(({ connectionId }) => connectionId === null), connectionIds };
+}
+
 export interface GroupHolders {
   readonly workspaceId: string;
   readonly groupIds: readonly string[];
+  readonly leaving?: readonly Departure[];
 }
 
-/** Users whom one of the connections knows, and holders of the groups, each once, in the order of their ids. */
+/** Users whom one of the connections knows, holders of the groups, and members who leave, each once, in the order of their ids. */
 export async function* pagesOfUsers(
   tx: Transaction,
   connections: ReadonlyMap<string, ConnectionInForce>,
@@ -132,7 +166,7 @@ export async function* pagesOfUsers(
   }
 }
 
-/** Indexes: identities_by_connection_user; memberships_pkey where groups are deleted. */
+/** Indexes: identities_by_connection_user; memberships_pkey where groups are deleted or members leave. */
 export async function nextUsers(
   tx: Transaction,
   page: {
@@ -143,6 +177,8 @@ export async function nextUsers(
   },
 ): Promise<readonly string[]> {
   const { connectionIds, holders, after, limit } = page;
+  const { leaving = [] } = holders;
+  const { everyone, connectionIds: leftConnectionIds } = departureBindings(leaving);
   const { rows } = await tx.raw<{ rows: { user_id: string }[] }>(
     `SELECT DISTINCT user_id FROM (
        SELECT known.user_id FROM unnest(:connectionIds::uuid[]) AS c (connection_id), LATERAL (
@@ -150,13 +186,17 @@ export async function nextUsers(
           WHERE i.connection_id = c.connection_id AND i.user_id > :after::uuid ORDER BY i.user_id LIMIT :limit) AS known
        UNION ALL (
          SELECT m.user_id FROM memberships m
-          WHERE cardinality(:groupIds::uuid[]) > 0 AND m.workspace_id = :workspaceId AND m.user_id > :after::uuid
-            AND m.status = 'active' AND m.group_ids && :groupIds::uuid[] ORDER BY m.user_id LIMIT :limit)) AS users
+          WHERE :anyOfThem AND m.workspace_id = :workspaceId AND m.user_id > :after::uuid AND m.status = 'active'
+            AND (m.group_ids && :groupIds::uuid[] OR :everyone OR m.connection_id = ANY (:leftConnectionIds::uuid[]))
+          ORDER BY m.user_id LIMIT :limit)) AS users
       ORDER BY user_id LIMIT :limit`,
     {
       connectionIds: [...connectionIds],
       workspaceId: holders.workspaceId,
       groupIds: [...holders.groupIds],
+      anyOfThem: holders.groupIds.length > 0 || leaving.length > 0,
+      everyone,
+      leftConnectionIds,
       after: after ?? '00000000-0000-0000-0000-000000000000',
       limit,
     },

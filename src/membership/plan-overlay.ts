@@ -39,7 +39,8 @@ export async function tryChange(tx: Transaction, write: WriteChange): Promise<Ov
   const before = await readServed(tx, overlay.touched.connectionIds);
   const existing = new Set(await tx('workspaces').where({ status: 'active' }).pluck<string[]>('workspace_id'));
   const differing = [...overlay.connections].filter(([id, after]) => !sameSettings(before.get(id) ?? [], after));
-  const workspaceIds = new Set([...overlay.touched.workspaceIds, ...differing.map(([id]) => id)]);
+  const left = (overlay.touched.departures ?? []).map(({ workspaceId }) => workspaceId);
+  const workspaceIds = new Set([...overlay.touched.workspaceIds, ...left, ...differing.map(([id]) => id)]);
   // A workspace that the change itself makes has no members.
   return { ...overlay, workspaceIds: [...workspaceIds].filter((id) => existing.has(id)).sort() };
 }

@@ -10,6 +10,15 @@ export interface Touched {
   readonly workspaceIds: readonly string[];
   /** App groups that go: members lose them first, the groups themselves are deleted last. */
   readonly deletedGroupIds: readonly string[];
+  /** Memberships that the change itself ends, with their events. */
+  readonly departures?: readonly Departure[];
+}
+
+/** Members of a workspace that is archived, or leaves the sync list of the connection by which they came. */
+export interface Departure {
+  readonly workspaceId: string;
+  /** Null: everybody. */
+  readonly connectionId: string | null;
 }
 
 /** Makes a change within a transaction, the deletion of app groups aside. Throws what the API would answer to the same change. */

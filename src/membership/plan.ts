@@ -44,7 +44,7 @@ export function createPlans(deps: PlanDeps) {
         const { workspaceIds, touched } = overlay;
         const world = await readWorld(tx, { workspaceIds, connectionIds: touched.connectionIds });
         const counts = await evaluatePlan(tx, overlay, { ladder: deps.ladder, sink });
-        const summary = { ...counts, seats: await countSeats(tx, db, planId), lossPercent: lossPercent(counts) };
+        const summary = { ...counts, seats: await countSeats(db, planId), lossPercent: lossPercent(counts) };
         await store.finish(planId, { world, hash: planHash(change, world), summary });
       });
     } catch (error) {

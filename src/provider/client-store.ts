@@ -60,6 +60,12 @@ export function createClientStore(deps: { readonly db: Database; readonly sealed
       cache.forget(client.clientId);
     },
 
+    /** What it was given before stays good for as long as it says; nobody gets more. */
+    async remove(clientId: string): Promise<void> {
+      await db.raw('DELETE FROM oidc_clients WHERE client_id = ?', [clientId]);
+      cache.forget(clientId);
+    },
+
     /** @param clientId anything that a request brought along */
     async find(clientId: string): Promise<ClientMetadata | null> {
       return clientIdPattern.test(clientId) ? cache.get(clientId) : null;

@@ -13,6 +13,14 @@ export interface KeyAndCertificate {
   readonly certificate: string;
 }
 
+export interface ServiceProviderKeys {
+  readonly samlSigning: KeyAndCertificate;
+  /** PEM; in the metadata beside the one that signs. */
+  readonly samlSigningNext: readonly string[];
+  /** Newest first; every one of them opens an encrypted assertion, the first stands in the metadata. */
+  readonly samlDecryption: readonly KeyAndCertificate[];
+}
+
 /** A SAML connection as the login needs it. */
 export interface SamlConnection {
   readonly connectionId: string;
@@ -28,14 +36,13 @@ export type ServiceProvider = ReturnType<typeof createServiceProvider>;
 /** Rollcall as a SAML 2.0 service provider: one entity for each connection, so that an answer for one is never good for another. */
 export function createServiceProvider(deps: {
   readonly publicUrl: string;
-  readonly signing: KeyAndCertificate;
-  /** Newest first; every one of them opens an encrypted assertion, the first stands in the metadata. */
-  readonly decryption: readonly KeyAndCertificate[];
+  /** Those in force now. */
+  readonly keys: () => ServiceProviderKeys;
   readonly verifier: ResponseVerifier;
   readonly maxMetadataBytes: number;
   readonly now: () => Date;
 }) {
-  const { publicUrl, signing, decryption, verifier, maxMetadataBytes, now } = deps;
+  const { publicUrl, keys, verifier, maxMetadataBytes, now } = deps;
   const parsed = new LRUCache<string, { readonly version: number; readonly idp: IdpMetadata }>({ max: maxIdps });
 
   function idpOf({ connectionId, version, settings }: SamlConnection): IdpMetadata {
@@ -52,11 +59,13 @@ export function createServiceProvider(deps: {
   return {
     /** The metadata document that the customer's administrator gives to their IdP. */
     metadata(connectionId: string): string {
+      const { samlSigning, samlSigningNext, samlDecryption } = keys();
       return renderSpMetadata({
         entityId: entityId(connectionId),
         acsUrl: acsUrl(connectionId),
-        signingCertificate: signing.certificate,
-        encryptionCertificate: decryption[0]?.certificate ?? null,
+        signingCertificate: samlSigning.certificate,
+        nextSigningCertificates: samlSigningNext,
+        encryptionCertificate: samlDecryption[0]?.certificate ?? null,
         wantAssertionsSigned: true,
       });
     },
@@ -73,7 +82,7 @@ export function createServiceProvider(deps: {
         spEntityId: entityId(connectionId),
         acsUrl: acsUrl(connectionId),
         ...request,
-        signingKey: signing,
+        signingKey: keys().samlSigning,
         now: now(),
       });
     },
@@ -94,7 +103,7 @@ export function createServiceProvider(deps: {
         sp: {
           entityId: entityId(connectionId),
           acsUrl: acsUrl(connectionId),
-          decryptionKeys: decryption.map(({ privateKey }) => privateKey),
+          decryptionKeys: keys().samlDecryption.map(({ privateKey }) => privateKey),
         },
         requestId: answer.requestId,
         clockSkewSeconds: settings.clockSkewSeconds,

@@ -6,6 +6,8 @@ export interface SpMetadataInput {
   readonly acsUrl: string;
   /** PEM; null: this connection does not sign its requests. */
   readonly signingCertificate: string | null;
+  /** PEM; what will sign once a rotation is over, so that the IdP knows it by then. */
+  readonly nextSigningCertificates?: readonly string[];
   /** PEM; null: assertions cannot be encrypted. */
   readonly encryptionCertificate: string | null;
   readonly wantAssertionsSigned: boolean;
@@ -22,14 +24,15 @@ const encryptionMethods = [
 
 /** The document that an administrator gives to the IdP (SAML Metadata 2.4.4): one entity, one ACS address with the POST binding. */
 export function renderSpMetadata({ entityId, acsUrl, wantAssertionsSigned, ...certificates }: SpMetadataInput): string {
-  const { signingCertificate, encryptionCertificate } = certificates;
+  const { signingCertificate, nextSigningCertificates = [], encryptionCertificate } = certificates;
+  const signing = signingCertificate === null ? [] : [signingCertificate, ...nextSigningCertificates];
   const methods = encryptionMethods.map((algorithm) => `<md:EncryptionMethod Algorithm="${algorithm}"/>`).join('');
   return [
     `<?xml version="1.0" encoding="UTF-8"?>\n`,
     `<md:EntityDescriptor xmlns:md="${metadataNamespace}" xmlns:ds="${ns.ds}" entityID="${xmlAttribute(entityId)}">`,
     `<md:SPSSODescriptor AuthnRequestsSigned="${signingCertificate !== null}" WantAssertionsSigned="${wantAssertionsSigned}"`,
     ` protocolSupportEnumeration="${ns.samlp}">`,
-    signingCertificate === null ? '' : keyDescriptor('signing', signingCertificate, ''),
+    ...signing.map((certificate) => keyDescriptor('signing', certificate, '')),
     encryptionCertificate === null ? '' : keyDescriptor('encryption', encryptionCertificate, methods),
     `<md:AssertionConsumerService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="${xmlAttribute(acsUrl)}"`,
     ` index="0" isDefault="true"/>`,

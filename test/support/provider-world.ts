@@ -11,7 +11,8 @@ import { createLog } from '../../src/infra/log.ts';
 import type { Account } from '../../src/provider/claims.ts';
 import { type ClientMetadata, type ClientMetadataInput, clientMetadataSchema } from '../../src/provider/client-metadata.ts';
 import type { SignedIn } from '../../src/provider/interactions.ts';
-import { createProvider, type OpenIdProvider, type ProviderDeps } from '../../src/provider/provider.ts';
+import type { ProviderDeps } from '../../src/provider/provider.ts';
+import { createRenewableProvider } from '../../src/provider/renewable-provider.ts';
 import type { SigningKey } from '../../src/provider/signing-keys.ts';
 import { createProviderBrowser, type ProviderBrowser } from './provider-browser.ts';
 import { generateSigningKey } from './signing-key.ts';
@@ -19,7 +20,9 @@ import { generateSigningKey } from './signing-key.ts';
 export interface ProviderWorld {
   readonly origin: string;
   readonly issuer: string;
-  readonly provider: OpenIdProvider;
+  readonly provider: ReturnType<typeof createRenewableProvider>;
+  /** Those that it began with. */
+  readonly signingKeys: readonly SigningKey[];
   readonly clients: Map<string, ClientMetadata>;
   /** By `<user id> <connection id>`. */
   readonly accounts: Map<string, Account>;
@@ -79,14 +82,15 @@ export async function startProviderWorld(
   const store = counting(changes.store ?? createMemoryStore({ now: () => new Date(), maxEntries: 10_000 }), operations);
   const clients = new Map(['app', 'other'].map((clientId) => [clientId, client({ clientId, name: `The ${clientId}` })]));
   const accounts = new Map([ada, bob].map((account) => [`${account.userId} ${connectionId}`, account]));
-  const provider = createProvider({
+  const signingKeys = await makeTestKeys();
+  const provider = createRenewableProvider({
     issuer: `${origin}/oidc`,
     findClient: async (clientId) => clients.get(clientId) ?? null,
     loadAccount: async ({ userId, connectionId }) => {
       if (world.accountFailure) throw world.accountFailure;
       return accounts.get(`${userId} ${connectionId}`) ?? null;
     },
-    signingKeys: await makeTestKeys(),
+    signingKeys,
     defaultSigningAlgorithm: 'ES256',
     cookieKeys: [`k1:${randomBytes(32).toString('base64')}`],
     lifetimes: { authorizationCodeSeconds: 60, accessTokenSeconds: 600, idTokenSeconds: 600, pendingLoginSeconds: 600 },
@@ -101,6 +105,7 @@ export async function startProviderWorld(
     origin,
     issuer: `${origin}/oidc`,
     provider,
+    signingKeys,
     clients,
     accounts,
     logLines,

@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { applyFile } from '../../../src/cli/apply-command.ts';
+import { type ApplyOptions, applyFile } from '../../../src/cli/apply-command.ts';
 import { DeclarationError } from '../../../src/cli/declarative-file.ts';
 import { run } from '../../../src/cli/program.ts';
 import { createAuditStore } from '../../../src/http/audit-store.ts';
 import { createClientStore } from '../../../src/provider/client-store.ts';
 import { aMetadata, connectionWorld } from '../../support/connection-world.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { quietLog } from '../../support/quiet-log.ts';
 import { ladder } from '../../support/sync-builder.ts';
 
 let database: TestDatabase;
@@ -38,12 +39,15 @@ beforeEach(async () => {
   world.documents.set('https://acme.okta.com/app/abc123/sso/saml/metadata', aMetadata);
 });
 
-async function apply(text: string, { dryRun = false } = {}): Promise<string[]> {
+async function apply(text: string, options: Partial<ApplyOptions> = {}): Promise<string[]> {
   const file = join(folder, 'rollcall.yaml');
   writeFileSync(file, text);
   let report = '';
+  const out = (written: string) => {
+    report += written;
+  };
   await applyFile(
-    { file, dryRun },
+    { file, yes: true, ...options },
     {
       stores: {
         db: database.db,
@@ -54,10 +58,11 @@ async function apply(text: string, { dryRun = false } = {}): Promise<string[]> {
       },
       env,
       allowHttp: false,
+      lossThresholdPercent: 20,
+      settleMilliseconds: 0,
       now: () => new Date(),
-      write: (written) => {
-        report += written;
-      },
+      log: quietLog,
+      terminal: { out, err: out, env: {} },
     },
   );
   return report.trimEnd().split('\n');
@@ -74,12 +79,12 @@ describe('applying the example file', () => {
 
   it('R15 builds everything from nothing, the mapping from text and from JSON; a second time it changes nothing', async () => {
     const first = await apply(text);
-    expect(first.at(-1)).toBe('7 changes made.');
+    expect(first.at(-1)).toBe('8 changes made.');
     expect(first.filter((line) => line.includes('created')).length).toBe(7);
     expect(await counts()).toEqual([2, 3, 2, 2, 1, 1]);
     const audited = () => database.db('audit_log').orderBy('entry_id').select('actor_kind', 'action', 'resource', 'after');
     const entries = await audited();
-    expect(entries).toHaveLength(7);
+    expect(entries).toHaveLength(8);
     expect(entries[0]).toMatchObject({ actor_kind: 'command_line', action: 'rollcall apply', resource: 'workspaces' });
     for (const secret of Object.values(env)) expect(JSON.stringify(entries)).not.toContain(secret);
     const [acme, instance] = await world.connections.list({ limit: 10 });
@@ -122,7 +127,7 @@ describe('applying the example file', () => {
 
   it('says on a dry run what it would do, and does nothing', async () => {
     const report = await apply(text, { dryRun: true });
-    expect(report.at(-1)).toBe('7 changes would be made.');
+    expect(report.at(-1)).toBe('8 changes would be made. Nothing was changed.');
     expect(await counts()).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
@@ -180,9 +185,26 @@ describe('a file that is refused', () => {
 describe('an endpoint without a secret', () => {
   it('gets one, which is told once', async () => {
     const text = 'endpoints:\n  - url: https://app.example.com/hooks\n';
-    const [, secret] = await apply(text);
+    const secret = (await apply(text)).find((line) => line.startsWith('Secret'));
     expect(secret).toMatch(/^Secret of endpoint https:\/\/app\.example\.com\/hooks, shown this once: whsec_/);
     expect(await apply(text)).toEqual(['endpoint https://app.example.com/hooks: no change', 'No change.']);
+  });
+
+  it('takes all that the API takes, and finds it as it was the second time', async () => {
+    const more = `    headers: { X-Token: { env: APP_CLIENT_SECRET } }
+    rate_limit_per_second: 50
+    max_concurrency: 4
+`;
+    const text = `endpoints:\n  - url: https://app.example.com/hooks\n`;
+    await apply(text);
+    expect(await apply(text + more)).toContain(
+      'endpoint https://app.example.com/hooks: changed (headers, rate_limit_per_second, max_concurrency)',
+    );
+    const [row] = await database.db('endpoints');
+    expect(row).toMatchObject({ rate_limit_per_second: 50, max_concurrency: 4 });
+    const entries = JSON.stringify(await database.db('audit_log'));
+    expect(JSON.stringify(row) + entries).not.toContain(env.APP_CLIENT_SECRET);
+    expect(await apply(text + more)).toEqual(['endpoint https://app.example.com/hooks: no change', 'No change.']);
   });
 });
 
@@ -221,13 +243,13 @@ describe('the commands on a real database', () => {
 
   it('rollcall apply reports what it did, and tells errors as file:line:column', async () => {
     const file = write('workspaces:\n  - slug: acme\n');
-    expect(await rollcall(['apply', '-f', file])).toEqual({
+    expect(await rollcall(['apply', '-f', file, '--yes'])).toEqual({
       exitCode: 0,
       out: 'workspace acme: created\n1 change made.\n',
       err: '',
     });
     const wrong = write('workspaces:\n  - slug: acme\n    colour: red\n');
-    const refused = await rollcall(['apply', '-f', wrong]);
+    const refused = await rollcall(['apply', '-f', wrong, '--yes']);
     expect(refused).toMatchObject({ exitCode: 4, out: '' });
     expect(refused.err).toBe(
       `${wrong}:3:5: workspaces.0.colour: there is no such field\nNothing was changed: the file has 1 problem.\n`,
@@ -239,7 +261,7 @@ describe('the commands on a real database', () => {
   });
 
   it('R13 rollcall api-keys create makes keys that open what they are for, until they are revoked', async () => {
-    await rollcall(['apply', '-f', write('workspaces:\n  - slug: acme\n')]);
+    await rollcall(['apply', '-f', write('workspaces:\n  - slug: acme\n'), '--yes']);
     const made = await rollcall([
       'api-keys',
       'create',

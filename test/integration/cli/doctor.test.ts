@@ -68,7 +68,7 @@ async function doctor(more: Record<string, string> = {}) {
 async function apply(declaration: object): Promise<void> {
   const file = join(folder, 'rollcall.yaml');
   writeFileSync(file, JSON.stringify(declaration));
-  expect(await rollcall(['apply', '-f', file])).toMatchObject({ exitCode: 0, err: '' });
+  expect(await rollcall(['apply', '-f', file, '--yes'])).toMatchObject({ exitCode: 0, err: '' });
 }
 
 const oidc = (name: string, discoveryUrl = idp.issuer) => ({
@@ -154,7 +154,7 @@ describe('rollcall doctor', () => {
   it('tells of a lost sealing key, by name; with the old one behind the new one all is well', async () => {
     await apply({ connections: [oidc('Entra')], endpoints: [{ url: 'https://app.example.com/hooks' }] });
     const sealedBox = createSealedBox({ keys: [key('k1', 1)] });
-    await createInstanceKeys({ db: database.db, sealedBox, now: () => new Date() }).ensure();
+    await createInstanceKeys({ db: database.db, sealedBox, now: () => new Date(), publishSeconds: 3_600 }).ensure();
     const lost = await doctor({ ROLLCALL_SEALING_KEYS: key('k2', 3) });
     expect(lost.exitCode).toBe(1);
     expect(lost.of('sealing keys')).toMatchObject({

@@ -26,7 +26,7 @@ const now = () => new Date('2026-05-01T12:00:00Z');
 const sealingKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
 const oneKey = sealingKey('k1');
 const instanceKeys = (keys: readonly string[] = [oneKey]) =>
-  createInstanceKeys({ db: database.db, sealedBox: createSealedBox({ keys }), now });
+  createInstanceKeys({ db: database.db, sealedBox: createSealedBox({ keys }), now, publishSeconds: 3_600 });
 
 const belongTogether = (privateKey: KeyObject, certificate: string) =>
   new X509Certificate(certificate).checkPrivateKey(privateKey);
@@ -51,7 +51,20 @@ describe('the key pairs of an instance', () => {
     const second = await instanceKeys().load();
     expect(second.tokenSigning.map(({ keyId }) => keyId)).toEqual(first.tokenSigning.map(({ keyId }) => keyId));
     expect(second.samlSigning.certificate).toBe(first.samlSigning.certificate);
-    expect(await database.db('instance_keys')).toHaveLength(4);
+    expect(await database.db('instance_keys')).toHaveLength(5);
+  });
+
+  test('sign webhooks with Ed25519', async () => {
+    const keys = instanceKeys();
+    await keys.ensure();
+    const [key, ...more] = (await keys.load()).webhookSigning;
+    expect(more).toEqual([]);
+    if (!key) throw new Error('no key');
+    expect(key.privateKey.asymmetricKeyType).toBe('ed25519');
+    expect(key.keyId).toBe(await calculateJwkThumbprint(createPublicKey(key.privateKey).export({ format: 'jwk' })));
+    const signature = sign(null, Buffer.from('text'), key.privateKey);
+    expect(verify(null, Buffer.from('text'), createPublicKey(key.privateKey), signature)).toBe(true);
+    expect(verify(null, Buffer.from('other'), createPublicKey(key.privateKey), signature)).toBe(false);
   });
 
   test('are named by the thumbprint of their public key', async () => {
@@ -86,7 +99,7 @@ describe('the key pairs of an instance', () => {
   test('are the same for replicas that start at once', async () => {
     const replicas = Array.from({ length: 4 }, () => instanceKeys());
     await Promise.all(replicas.map((replica) => replica.ensure()));
-    expect(await database.db('instance_keys')).toHaveLength(4);
+    expect(await database.db('instance_keys')).toHaveLength(5);
     const loaded = await Promise.all(replicas.map((replica) => replica.load()));
     const fingerprints = loaded.map(({ tokenSigning, samlSigning }) =>
       JSON.stringify([tokenSigning.map(({ keyId }) => keyId), samlSigning.certificate]),
@@ -130,6 +143,7 @@ describe('the key pairs of an instance', () => {
       db: database.db,
       sealedBox: createSealedBox({ keys: [oneKey] }),
       now: () => new Date('2026-06-01T12:00:00Z'),
+      publishSeconds: 3_600,
     });
     await instanceKeys().ensure();
     const [old] = (await later.load()).samlDecryption;

@@ -29,7 +29,7 @@ describe('a declarative file', () => {
   it('may be empty, or name only some of its parts', () => {
     expect(read('').declaration).toEqual({ workspaces: [], connections: [], clients: [], endpoints: [] });
     expect(read('# nothing yet\n').declaration.workspaces).toEqual([]);
-    expect(read('workspaces:\n  - slug: acme\n').declaration.workspaces).toEqual([{ slug: 'acme', app_groups: [] }]);
+    expect(read('workspaces:\n  - slug: acme\n').declaration.workspaces).toEqual([{ slug: 'acme' }]);
   });
 
   it('takes a group by its name alone', () => {

@@ -44,6 +44,24 @@ describe('a command line', () => {
     },
   );
 
+  it('every command has a help text with examples', async () => {
+    const commandsIn = (help: string) =>
+      [...(help.split('\nCommands:\n')[1] ?? '').matchAll(/^ {2}([a-z][a-z-]*)/gm)].flatMap(([, name = '']) =>
+        name === 'help' ? [] : [name],
+      );
+    const leaves: string[][] = [];
+    const walk = async (path: readonly string[]): Promise<void> => {
+      const below = commandsIn((await rollcall(...path, '--help')).out);
+      if (below.length === 0) leaves.push([...path]);
+      for (const name of below) await walk([...path, name]);
+    };
+    await walk([]);
+    expect(leaves.map((path) => path.join(' '))).toEqual(
+      expect.arrayContaining(['serve', 'apply', 'keys rotate', 'domains verify', 'identities move', 'licence set', 'doctor']),
+    );
+    for (const path of leaves) expect((await rollcall(...path, '--help')).out, path.join(' ')).toContain('Examples:');
+  });
+
   it.each([
     [['aply']],
     [['apply']],

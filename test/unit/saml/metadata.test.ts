@@ -273,6 +273,20 @@ const pem = (base64: string) =>
   `-----BEGIN CERTIFICATE-----\n${base64.replaceAll(/(.{64})/g, '$1\n')}\n-----END CERTIFICATE-----\n`;
 
 describe('our own metadata', () => {
+  test('shows the certificate that signs, and during a rotation the next one behind it', () => {
+    const base = {
+      entityId: 'sp',
+      acsUrl: 'https://broker.example/acs',
+      wantAssertionsSigned: true,
+      encryptionCertificate: null,
+    };
+    const signing = { ...base, signingCertificate: pem(certificates.first) };
+    const shown = (xml: string) => SPMetadata(xml).getX509Certificate('signing');
+    expect(shown(renderSpMetadata(signing))).toBe(certificates.first);
+    const rotating = renderSpMetadata({ ...signing, nextSigningCertificates: [pem(certificates.second)] });
+    expect(shown(rotating)).toEqual([certificates.first, certificates.second]);
+  });
+
   test('is read by samlify, with every value unharmed', () => {
     const sp = SPMetadata(ownMetadata());
     expect(sp.getEntityID()).toBe('https://broker.example/saml/c1/metadata?a=1&b="<2>"');
