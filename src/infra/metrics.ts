@@ -15,6 +15,8 @@ export interface Metrics {
   observeHttpRequest(measure: HttpRequestMeasure): void;
   countDelivery(outcome: 'delivered' | 'failed' | 'exhausted'): void;
   countStoreFallback(operation: string): void;
+  /** @param level where the answer came from; `process` is a hit */
+  countCacheLookup(cache: 'connection' | 'catalogue' | 'candidates', level: 'process' | 'redis' | 'postgres'): void;
   /** Reports the pool's connections at each reading. */
   watchPool(db: Database): void;
   /** In the text format of Prometheus. */
@@ -59,11 +61,18 @@ export function createMetrics({ processMetrics = false }: MetricsOptions = {}): 
     labelNames: ['operation'],
     registers,
   });
+  const cacheLookups = new Counter({
+    name: 'rollcall_cache_lookups_total',
+    help: 'Look-ups of what logins go by, by cache and by the level that answered (process, redis, postgres).',
+    labelNames: ['cache', 'level'],
+    registers,
+  });
   return {
     countLogin: (outcome, protocol) => logins.inc({ outcome, protocol }),
     observeHttpRequest: ({ method, route, status, seconds }) => httpDurations.observe({ method, route, status }, seconds),
     countDelivery: (outcome) => deliveries.inc({ outcome }),
     countStoreFallback: (operation) => fallbacks.inc({ operation }),
+    countCacheLookup: (cache, level) => cacheLookups.inc({ cache, level }),
     watchPool: (db) => registerPool(registry, db),
     text: () => registry.metrics(),
     contentType: registry.contentType,

@@ -2,12 +2,14 @@ import type { AllowedDomain, Connection, SyncTarget } from '../domain/connection
 import type { ClaimSource, Groups } from '../domain/federated-identity.ts';
 import { readGroups } from '../domain/group-claim.ts';
 import { type AppGroup, fitsAppGroup, type GroupClaim, type GroupMapping, type RoleLadder } from '../domain/group-sync.ts';
-import { createCache } from '../infra/cache.ts';
 import { uniqueId } from '../infra/unique-id.ts';
+import type { VersionedCache } from '../infra/versioned-cache.ts';
 import { type CompiledCatalogue, compileCatalogue } from '../mapping/catalogue.ts';
 import { type CompiledMapping, compileMapping } from '../mapping/compile.ts';
 import { resolveEntitlements } from '../mapping/resolve.ts';
 import type { WorkspaceSync } from '../membership/decision.ts';
+import { connectionForLoginOf, type LoginConnectionRow } from './connection-rows.ts';
+import type { CatalogueDocument } from './sync-texts.ts';
 
 /** A connection with everything that its logins need, compiled. */
 export interface ConnectionContext {
@@ -22,48 +24,25 @@ export interface SyncLimits {
 
 export type SyncContexts = ReturnType<typeof createSyncContexts>;
 
-/** What a login reads: connections with compiled mappings and catalogues, cached in process for `cacheSeconds` at the most. */
+/** A workspace's app groups, as they are and compiled. */
+interface Catalogue {
+  readonly groups: readonly AppGroup[];
+  readonly compiled: CompiledCatalogue;
+}
+
+/** What a login reads: connections with compiled mappings and catalogues, cached by revision. */
 export function createSyncContexts(deps: {
-  readonly loadForLogin: (
-    connectionId: string,
-  ) => Promise<(ConnectionContext['connection'] & { readonly targets: readonly SyncTarget[] }) | null>;
-  readonly loadCatalogue: (workspaceId: string) => Promise<readonly AppGroup[]>;
+  readonly connections: VersionedCache<ConnectionContext>;
+  readonly catalogues: VersionedCache<Catalogue>;
   readonly ladder: RoleLadder;
   readonly limits: SyncLimits;
-  readonly cacheSeconds: number;
   readonly now: () => Date;
 }) {
-  const { ladder, limits, now } = deps;
-  const connections = createCache<ConnectionContext | null>({
-    maxEntries: 10_000,
-    ttlSeconds: deps.cacheSeconds,
-    async load(connectionId) {
-      const connection = await deps.loadForLogin(connectionId);
-      if (!connection) return null;
-      // Workspaces that inherit the mapping share its compiled form.
-      const compiled = new Map<GroupMapping, CompiledMapping>();
-      const compile = (mapping: GroupMapping) => {
-        const known = compiled.get(mapping) ?? compileMapping(mapping);
-        compiled.set(mapping, known);
-        return known;
-      };
-      const targets = connection.targets.map((target) => ({ ...target, mapping: compile(target.groupSync.mapping) }));
-      return { connection, targets };
-    },
-  });
-  const catalogues = createCache<{ readonly groups: readonly AppGroup[]; readonly compiled: CompiledCatalogue }>({
-    maxEntries: 10_000,
-    ttlSeconds: deps.cacheSeconds,
-    async load(workspaceId) {
-      const groups = await deps.loadCatalogue(workspaceId);
-      return { groups, compiled: compileCatalogue(groups) };
-    },
-  });
+  const { connections, catalogues, ladder, limits, now } = deps;
 
   return {
     connection: (connectionId: string) => connections.get(connectionId),
-    /** After a change made by this process, or when a sync found that the catalogue had moved. */
-    forgetConnection: (connectionId: string) => connections.forget(connectionId),
+    /** A sync found that the catalogue had moved. */
     forgetCatalogue: (workspaceId: string) => catalogues.forget(workspaceId),
 
     /** The groups of one answer as one workspace reads them, and what they give there. */
@@ -71,7 +50,7 @@ export function createSyncContexts(deps: {
       const { workspaceId, workspaceSlug, groupSync: settings, mapping } = target;
       const groups = limited(readGroups(claims, settings.groupClaim), settings.groupClaim, limits);
       const names = settings.enabled && groups.state === 'known' ? groups.names : [];
-      const { groups: appGroups, compiled } = await catalogues.get(workspaceId);
+      const { groups: appGroups, compiled } = (await catalogues.get(workspaceId)) ?? noCatalogue;
       const entitlements = resolveEntitlements({ mapping, catalogue: compiled, ladder, groups: names });
       const sync = { workspaceId, workspaceSlug, settings, groups, entitlements, newGroups: [] };
       const missing = settings.createMissingGroups ? entitlements.missingTargets.filter(fitsAppGroup) : [];
@@ -81,6 +60,27 @@ export function createSyncContexts(deps: {
       return { ...sync, newGroups, entitlements: resolveEntitlements({ mapping, catalogue, ladder, groups: names }) };
     },
   };
+}
+
+const noCatalogue = compiledCatalogue([]);
+
+/** Of what `sync-texts.ts` reads. */
+export function compiledConnection(row: LoginConnectionRow): ConnectionContext {
+  const connection = connectionForLoginOf(row);
+  // Workspaces that inherit the mapping share its compiled form.
+  const compiled = new Map<GroupMapping, CompiledMapping>();
+  const compile = (mapping: GroupMapping) => {
+    const known = compiled.get(mapping) ?? compileMapping(mapping);
+    compiled.set(mapping, known);
+    return known;
+  };
+  const targets = connection.targets.map((target) => ({ ...target, mapping: compile(target.groupSync.mapping) }));
+  return { connection, targets };
+}
+
+export function compiledCatalogue(document: CatalogueDocument): Catalogue {
+  const groups = document.map(([groupId, name, requiresRole]) => ({ groupId, name, requiresRole }));
+  return { groups, compiled: compileCatalogue(groups) };
 }
 
 /** Groups beyond what Rollcall reads and stores count as unknown (R25): a part of them must not pass for the whole. */

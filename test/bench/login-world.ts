@@ -32,7 +32,7 @@ const users = 500;
 const groupsPerUser = 10;
 const changeEvery = 5;
 const client = { id: 'bench-app', secret: randomBytes(32).toString('base64url'), redirectUri: 'http://localhost:9/callback' };
-const samlIssuer = 'https://idp.bench.example/metadata';
+export const samlIssuer = 'https://idp.bench.example/metadata';
 
 /** A Rollcall process with one workspace, 40 app groups, a SAML and an OIDC connection, and identity providers in this process. */
 export async function createLoginWorld(options: {
@@ -62,7 +62,10 @@ export async function createLoginWorld(options: {
       // Every user's groups change at each 5th login of theirs; a fifth of the users at a time.
       const round = Math.floor(count / users);
       const groups = groupsOf(user, Math.floor((round + (user % changeEvery)) / changeEvery));
-      await logInAs({ protocol, user, groups, publicUrl, connectionId: connections[protocol], agent, saml, oidcIdp });
+      const connectionId = connections[protocol];
+      const { memberships } = await logInAs({ protocol, user, groups, publicUrl, connectionId, agent, saml, oidcIdp });
+      if (memberships[0]?.groups.length !== new Set(groups).size)
+        throw new Error(`unexpected memberships: ${JSON.stringify(memberships)}`);
     },
 
     async countChanges() {
@@ -85,7 +88,7 @@ function groupsOf(user: number, variant: number): string[] {
   return Array.from({ length: groupsPerUser }, (_, n) => `group-${(user + n * 3 + (n === 0 ? (variant % 2) * 20 : 0)) % 40}`);
 }
 
-function serverEnvironment(options: {
+export function serverEnvironment(options: {
   databaseUrl: string;
   redisUrl: string | null;
   port: number;
@@ -109,7 +112,8 @@ function serverEnvironment(options: {
   };
 }
 
-async function setUp(
+/** Workspace, catalogue, client and connections of the login world. */
+export async function setUp(
   stores: Awaited<ReturnType<typeof openStores>>['stores'],
   idps: { readonly oidcIdp: OidcIdp; readonly samlCertificate: string },
 ): Promise<Record<Protocol, string>> {
@@ -148,7 +152,7 @@ async function setUp(
   return { saml: saml.connectionId, oidc: oidc.connectionId };
 }
 
-async function startServer(env: NodeJS.ProcessEnv, publicUrl: string, core: string): Promise<ChildProcess> {
+export async function startServer(env: NodeJS.ProcessEnv, publicUrl: string, core: string): Promise<ChildProcess> {
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
   // Its log goes where an operator's would: through a pipe, at the default level.
   const server = spawn('taskset', ['-c', core, process.execPath, ...startFlags(), main], {
@@ -167,14 +171,14 @@ async function startServer(env: NodeJS.ProcessEnv, publicUrl: string, core: stri
 }
 
 /** The flags of `npm start`: what is measured is what is shipped. */
-function startFlags(): string[] {
+export function startFlags(): string[] {
   const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     scripts: { start: string };
   };
   return /node ((?:--\S+ )*)src\/main\.ts$/.exec(scripts.start)?.[1]?.trim().split(' ') ?? [];
 }
 
-interface LoginOf {
+export interface LoginOf {
   readonly protocol: Protocol;
   readonly user: number;
   readonly groups: readonly string[];
@@ -183,9 +187,23 @@ interface LoginOf {
   readonly agent: Agent;
   readonly saml: SamlSigner;
   readonly oidcIdp: OidcIdp;
+  /** The SAML identity provider's clock; the true one unless given. */
+  readonly now?: Date;
 }
 
-async function logInAs(login: LoginOf): Promise<void> {
+/** What the app learns of the person who signed in. */
+export interface LoginClaims {
+  readonly sub: string;
+  readonly memberships: readonly {
+    readonly workspace_id: string;
+    readonly role: string;
+    readonly groups: readonly string[];
+    readonly membership_version: number;
+  }[];
+}
+
+/** One complete login, from the app's authorization request to the tokens and userinfo. */
+export async function logInAs(login: LoginOf): Promise<LoginClaims> {
   const { publicUrl, agent } = login;
   const browser = createLoadBrowser(agent);
   const verifier = randomBytes(32).toString('base64url');
@@ -199,7 +217,7 @@ async function logInAs(login: LoginOf): Promise<void> {
   const back = await browser.follow(answered, (url) => url.startsWith(client.redirectUri));
   const code = back.location && new URL(back.location).searchParams.get('code');
   if (!code) throw new Error(`no code: ${back.status} ${back.location ?? back.body.slice(0, 300)}`);
-  await redeem(login, code, verifier);
+  return redeem(login, code, verifier);
 }
 
 function authorizationUrl({ publicUrl, connectionId, user }: LoginOf, verifier: string): string {
@@ -220,7 +238,7 @@ function authorizationUrl({ publicUrl, connectionId, user }: LoginOf, verifier: 
 }
 
 async function answerBySaml(
-  { saml, publicUrl, connectionId, user, groups }: LoginOf,
+  { saml, publicUrl, connectionId, user, groups, now = new Date() }: LoginOf,
   location: string,
   browser: ReturnType<typeof createLoadBrowser>,
 ) {
@@ -233,7 +251,7 @@ async function answerBySaml(
     inResponseTo: /\bID="([^"]+)"/.exec(request)?.[1] as string,
     nameId: `user-${user}`,
     attributes: { email: [`user-${user}@bench.example`], displayName: [`User ${user}`], groups },
-    now: new Date(),
+    now,
   });
   return browser.post(acsUrl, { SAMLResponse, RelayState: query.get('RelayState') as string });
 }
@@ -246,7 +264,7 @@ async function answerByOidc({ oidcIdp, user, groups, agent }: LoginOf, location:
   return headers.location;
 }
 
-async function redeem({ publicUrl, agent, groups }: LoginOf, code: string, verifier: string): Promise<void> {
+async function redeem({ publicUrl, agent }: LoginOf, code: string, verifier: string): Promise<LoginClaims> {
   const body = new URLSearchParams({
     grant_type: 'authorization_code',
     code,
@@ -266,9 +284,7 @@ async function redeem({ publicUrl, agent, groups }: LoginOf, code: string, verif
   );
   const tokens = JSON.parse(answer.body) as { id_token?: string; access_token?: string };
   if (!tokens.id_token) throw new Error(`no tokens: ${answer.status} ${answer.body}`);
-  const claims = JSON.parse(Buffer.from(tokens.id_token.split('.')[1] as string, 'base64url').toString());
-  if (claims.memberships[0]?.groups.length !== new Set(groups).size)
-    throw new Error(`unexpected memberships: ${JSON.stringify(claims.memberships)}`);
+  const claims = JSON.parse(Buffer.from(tokens.id_token.split('.')[1] as string, 'base64url').toString()) as LoginClaims;
   const userinfo = await exchange(
     agent,
     'GET',
@@ -277,4 +293,5 @@ async function redeem({ publicUrl, agent, groups }: LoginOf, code: string, verif
     null,
   );
   if (JSON.parse(userinfo.body).sub !== claims.sub) throw new Error(`userinfo: ${userinfo.status} ${userinfo.body}`);
+  return claims;
 }

@@ -1,10 +1,18 @@
 import { arch, cpus, platform } from 'node:os';
+import { parseArgs } from 'node:util';
 import type { MappingRule, RoleLadder } from '../../src/domain/group-sync.ts';
 import { compileCatalogue } from '../../src/mapping/catalogue.ts';
 import { compileMapping, resolveEntitlements } from '../../src/mapping/resolve.ts';
+import { benchLogins } from './mapping-logins.ts';
 
 /**
- * What resolving n groups by n rules costs: `node test/bench/mapping.ts`. Figure to reach: 10,000 x 10,000 rules in 10 ms, and
+ * What resolving n groups by n rules costs, and what a login does as workspaces grow in number:
+ *
+ *   npm run bench:mapping                      both
+ *   npm run bench:mapping -- --logins 500      logins a row, 2,000 unless told
+ *   npm run bench:mapping -- --logins 0        the mapping alone
+ *
+ * Figure to reach: 10,000 x 10,000 rules in 10 ms, and
  * ten times the time for ten times the size. The least is what counts on a machine that others use too. Expressions stop at 900,
  * near the limit of one mapping (`mappingLimits`).
  */
@@ -58,6 +66,9 @@ print(`${processor?.model ?? 'unknown processor'}, ${cpus().length} cores, ${pla
 print(`least (median) of ${rounds} rounds after as many to warm up, in ms\n`);
 print(row('load', ...sizes.map((size) => `${size} groups`)));
 for (const load of loads) print(row(load.title, ...sizes.map((size) => measure(load, size))));
+
+const { values } = parseArgs({ options: { logins: { type: 'string', default: '2000' } } });
+if (Number(values.logins) > 0) await benchLogins({ logins: Number(values.logins), print });
 
 function measure({ ruleFor, maxRules, groupFor = (group) => group }: Load, size: number): string {
   // Not in order, as IdPs send them.
