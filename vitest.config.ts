@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'integration',
-          include: ['test/{integration,e2e}/**/*.test.ts'],
+          include: ['test/{integration,e2e,faults}/**/*.test.ts'],
           globalSetup: './test/support/global-setup.ts',
         },
       },

@@ -1,7 +1,13 @@
+import { createAttemptLog } from './delivery/attempt-log.ts';
 import { createEndpointStore } from './delivery/endpoint-store.ts';
+import { createSendTest } from './delivery/endpoint-test.ts';
+import { createHealthReader } from './delivery/health.ts';
+import { createReplayStore } from './delivery/replay-store.ts';
+import { createSnapshotRequests } from './delivery/snapshot-request.ts';
 import { createApiKeyStore } from './http/api-key-store.ts';
 import { createAuditStore } from './http/audit-store.ts';
 import { createIdempotencyStore } from './http/idempotency-store.ts';
+import { createInstanceKeyRotation } from './infra/instance-key-rotation.ts';
 import { createInstanceKeys } from './infra/instance-keys.ts';
 import { createLicenceReader } from './infra/licence-token.ts';
 import type { Log } from './infra/log.ts';
@@ -19,6 +25,7 @@ import { createCatalogueChanges } from './membership/catalogue-changes.ts';
 import { createCatalogueStore } from './membership/catalogue-store.ts';
 import { createManualEdits } from './membership/manual-edit.ts';
 import { createReevaluateMembers } from './membership/reevaluate.ts';
+import { createSnapshots } from './membership/snapshot.ts';
 import { createMembershipStore } from './membership/store.ts';
 import { createUserStore } from './membership/users.ts';
 import { createWorkspaceLifecycle } from './membership/workspace-lifecycle.ts';
@@ -40,20 +47,30 @@ export function createStores(deps: {
   const { settings, databaseUrl, log, now } = deps;
   const { poolSize, statementTimeoutSeconds } = settings.postgres;
   const db = createDatabase({ url: databaseUrl, poolSize, statementTimeoutSeconds });
+  // Whoever reads a whole workspace slowly keeps no connection from the logins.
+  const snapshotDb = createDatabase({
+    url: databaseUrl,
+    poolSize: settings.snapshots.maxSimultaneous,
+    statementTimeoutSeconds,
+  });
   const sealedBox = createSealedBox({ keys: settings.secrets.sealingKeys });
   const outbound = createOutboundHttp(settings.outbound);
   const maxBytes = settings.saml.maxMetadataBytes;
   const ladder = settings.groupSync.roles as [string, ...string[]];
   const catalogue = createCatalogueStore({ db, roles: ladder, now });
+  const { signingKeyPublishSeconds: publishSeconds, idTokenSeconds: tokenSeconds } = settings.provider;
   const reevaluateMembers = createReevaluateMembers({ db, ladder, now });
   return {
     db,
+    /** For connections that a pooler must not stand before (LISTEN). */
+    directDatabaseUrl: settings.postgres.directUrl ?? databaseUrl,
     sealedBox,
     outbound,
     ladder,
     workspaces: createWorkspaceStore({ db, now }),
     catalogue,
     memberships: createMembershipStore({ db }),
+    snapshots: createSnapshots({ db: snapshotDb, ...settings.snapshots }),
     reevaluateMembers,
     catalogueChanges: createCatalogueChanges({ db, catalogue, roles: ladder, reevaluateMembers, now }),
     manualEdits: createManualEdits({ db, ladder, now }),
@@ -84,13 +101,19 @@ export function createStores(deps: {
     }),
     clients: createClientStore({ db, sealedBox, now }),
     endpoints: createEndpointStore({ db, sealedBox, now }),
+    readEndpointHealth: createHealthReader({ db }),
+    sendEndpointTest: createSendTest({ db, now }),
+    endpointSnapshots: createSnapshotRequests({ db, now }),
+    replays: createReplayStore({ db, now }),
+    attemptLog: createAttemptLog({ db }),
     audit: createAuditStore({ db, now }),
     idempotency: createIdempotencyStore({ db, sealedBox, now }),
     apiKeys: createApiKeyStore({ db, now, bootstrapApiKey: settings.secrets.bootstrapApiKey }),
-    instanceKeys: createInstanceKeys({ db, sealedBox, now }),
+    instanceKeys: createInstanceKeys({ db, sealedBox, now, publishSeconds }),
+    instanceKeyRotation: createInstanceKeyRotation({ db, sealedBox, now, publishSeconds, tokenSeconds }),
     async close(): Promise<void> {
       await outbound.close();
-      await db.destroy();
+      await Promise.all([db.destroy(), snapshotDb.destroy()]);
     },
   };
 }

@@ -1,10 +1,13 @@
 import type { DeclaredOperation } from './api-schema.ts';
 import { apiKeyOperations } from './routes/api-keys-operations.ts';
 import { appGroupOperations } from './routes/app-groups-operations.ts';
+import { attemptOperations } from './routes/attempts-operations.ts';
 import { auditLogOperations } from './routes/audit-log-operations.ts';
 import { clientOperations } from './routes/clients-operations.ts';
 import { connectionOperations } from './routes/connections-operations.ts';
+import { deliveryOperations } from './routes/deliveries-operations.ts';
 import { domainOperations } from './routes/domains-operations.ts';
+import { endpointSnapshotOperations } from './routes/endpoint-snapshots-operations.ts';
 import { endpointOperations } from './routes/endpoints-operations.ts';
 import { eventOperations } from './routes/events-operations.ts';
 import { identityOperations } from './routes/identities-operations.ts';
@@ -13,7 +16,9 @@ import { loginOperations } from './routes/logins-operations.ts';
 import { memberOperations } from './routes/members-operations.ts';
 import { documentOperations } from './routes/openapi-operations.ts';
 import { planOperations } from './routes/plans-operations.ts';
+import { replayOperations } from './routes/replays-operations.ts';
 import { simulationOperations } from './routes/simulate-operations.ts';
+import { snapshotOperations } from './routes/snapshot-operations.ts';
 import { syncListOperations } from './routes/sync-list-operations.ts';
 import { userOperations } from './routes/users-operations.ts';
 import { workspaceOperations } from './routes/workspaces-operations.ts';
@@ -26,12 +31,17 @@ export const apiOperations: readonly DeclaredOperation[] = [
   ...domainOperations,
   ...appGroupOperations,
   ...memberOperations,
+  ...snapshotOperations,
   ...userOperations,
   ...identityOperations,
   ...planOperations,
   ...simulationOperations,
   ...eventOperations,
   ...endpointOperations,
+  ...endpointSnapshotOperations,
+  ...replayOperations,
+  ...deliveryOperations,
+  ...attemptOperations,
   ...clientOperations,
   ...loginOperations,
   ...licenceOperations,

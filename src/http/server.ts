@@ -14,6 +14,7 @@ import { contentSecurityPolicy } from './page-style.ts';
 import { onAuthorizationsOnly } from './rate-limit.ts';
 import { createRequestMetrics } from './request-metrics.ts';
 import { createLoginRoutes, type LoginRouteDeps } from './routes/login.ts';
+import { createWebhookJwksRoutes, type WebhookPublicKey } from './routes/webhook-jwks.ts';
 
 export interface HttpServerDeps {
   readonly publicUrl: string;
@@ -25,6 +26,8 @@ export interface HttpServerDeps {
   readonly oidcHandler: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
   readonly login: Omit<LoginRouteDeps, 'publicUrl' | 'maxFormBytes' | 'cookies'>;
   readonly api: Omit<ApiDeps, 'publicUrl' | 'maxJsonBytes' | 'log' | 'now'>;
+  /** All that sign now. */
+  readonly webhookKeys: () => readonly WebhookPublicKey[];
   readonly checkDatabase: HealthDeps['checkDatabase'];
   readonly metrics: Pick<Metrics, 'text' | 'contentType' | 'observeHttpRequest'>;
 }
@@ -58,6 +61,7 @@ export function createHttpServer(deps: HttpServerDeps): HttpServer {
   const cookies = createLoginCookies({ publicUrl, lifetimeSeconds: deps.pendingLoginSeconds });
   app.use(createLoginRoutes({ ...deps.login, publicUrl, maxFormBytes: settings.maxFormBytes, cookies }));
   app.use('/v1', createApiRoutes({ ...deps.api, publicUrl, maxJsonBytes: settings.maxJsonBytes, log, now }));
+  app.use(createWebhookJwksRoutes(deps));
   app.use(createHealthRoutes({ checkDatabase: deps.checkDatabase, metrics, isDraining: () => draining }));
   app.use(unknownPath);
   app.use(createErrorHandler({ log, show: showPage }));

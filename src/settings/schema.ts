@@ -51,6 +51,12 @@ export const settingsSchema = z.strictObject({
     keyPrefix: z.string(),
     commandTimeoutMilliseconds: z.number().int().positive(),
   }),
+  /** Of connections, mappings and catalogues, in process and in Redis; what they hold is looked up by revision. */
+  cache: z.strictObject({
+    maxStaleSeconds: z.number().int().min(1).max(60),
+    maxEntries: z.number().int().positive(),
+    maxMebibytes: z.number().int().positive(),
+  }),
   secrets: z.strictObject({
     /** AES-256-GCM keys; the first seals, all open. */
     sealingKeys: z.array(secretKey),
@@ -85,6 +91,8 @@ export const settingsSchema = z.strictObject({
     authorizationCodeSeconds: seconds,
     accessTokenSeconds: seconds,
     idTokenSeconds: seconds,
+    /** How long a new key stands in the JWKS before it signs. */
+    signingKeyPublishSeconds: z.number().int().min(0),
   }),
   groupSync: z.strictObject({
     /** Highest first; the last one is the fallback. */
@@ -119,8 +127,27 @@ export const settingsSchema = z.strictObject({
     /** Pauses between attempts; after the last one the delivery rests as `exhausted`. */
     retryDelaysSeconds: z.array(seconds).min(1),
     jitterFraction: z.number().min(0).max(1),
+    /** The longest pause that a receiver's `Retry-After` brings about. */
+    retryAfterMaxSeconds: seconds,
+    /** An endpoint is paused after so many failures in a row; each failed probe doubles the pause. */
+    circuitFailures: z.number().int().positive(),
+    circuitPauseSeconds: seconds,
+    circuitMaxPauseSeconds: seconds,
+    maxBodyMebibytes: z.number().positive(),
   }),
-  retention: z.strictObject({ loginTraceDays: z.number().int().positive() }),
+  snapshots: z.strictObject({
+    maxSimultaneous: z.number().int().positive(),
+    stallSeconds: seconds,
+    maxSeconds: seconds,
+  }),
+  retention: z.strictObject({
+    loginTraceDays: z.number().int().positive(),
+    /** Events and attempts go week by week, when a whole one is older. */
+    eventDays: z.number().int().positive(),
+    attemptDays: z.number().int().positive(),
+    /** Null: for ever. */
+    auditLogDays: z.number().int().positive().nullable(),
+  }),
   log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']) }),
 });
 

@@ -1,4 +1,9 @@
+import { createAttemptLog } from '../../src/delivery/attempt-log.ts';
 import { createEndpointStore } from '../../src/delivery/endpoint-store.ts';
+import { createSendTest } from '../../src/delivery/endpoint-test.ts';
+import { createHealthReader } from '../../src/delivery/health.ts';
+import { createReplayStore } from '../../src/delivery/replay-store.ts';
+import { createSnapshotRequests } from '../../src/delivery/snapshot-request.ts';
 import { createApiKeyStore } from '../../src/http/api-key-store.ts';
 import { createAuditStore } from '../../src/http/audit-store.ts';
 import { createIdempotencyStore } from '../../src/http/idempotency-store.ts';
@@ -14,12 +19,13 @@ import { createCatalogueChanges } from '../../src/membership/catalogue-changes.t
 import { createCatalogueStore } from '../../src/membership/catalogue-store.ts';
 import { createManualEdits } from '../../src/membership/manual-edit.ts';
 import { createReevaluateMembers } from '../../src/membership/reevaluate.ts';
+import { createSnapshots } from '../../src/membership/snapshot.ts';
 import { createMembershipStore } from '../../src/membership/store.ts';
 import { createUserLifecycle } from '../../src/membership/user-lifecycle.ts';
 import { createUserStore } from '../../src/membership/users.ts';
 import { createWorkspaceLifecycle } from '../../src/membership/workspace-lifecycle.ts';
 import { appendEvents } from '../../src/outbox/append.ts';
-import { readEvents } from '../../src/outbox/read.ts';
+import { readEvent, readEvents } from '../../src/outbox/read.ts';
 import { createClientStore } from '../../src/provider/client-store.ts';
 import { connectionWorld } from './connection-world.ts';
 import { planningOn } from './planning.ts';
@@ -49,6 +55,7 @@ export function apiOn(db: Database, world = connectionWorld(db), options: ApiWor
     connections,
     domains: createDomainStore({ db, resolveTxt: options.resolveTxt ?? (async () => []), now }),
     identities: createIdentityStore({ db, entityIdOf: () => 'https://idp.example.com', now }),
+    revokeUser: async () => {},
     licences: createLicenceStore({
       db,
       reader: createLicenceReader({ publicKeys: options.licencePublicKeys ?? [] }),
@@ -60,6 +67,7 @@ export function apiOn(db: Database, world = connectionWorld(db), options: ApiWor
     workspaces,
     catalogue,
     members: createMembershipStore({ db }),
+    snapshots: createSnapshots({ db, maxSimultaneous: 4, stallSeconds: 5, maxSeconds: 60 }),
     ...planningOn(db, { sealedBox, now }),
     catalogueChanges: createCatalogueChanges({ db, catalogue, roles: ladder, reevaluateMembers, now }),
     manualEdits: createManualEdits({ db, ladder, now }),
@@ -68,7 +76,14 @@ export function apiOn(db: Database, world = connectionWorld(db), options: ApiWor
     syncLists: createSyncListStore({ db, now }),
     workspaceLifecycle: createWorkspaceLifecycle({ db, syncLists: syncListDeparture({ now }), now }),
     onEvents: () => {},
+    onEndpointTask: () => {},
     endpoints: createEndpointStore({ db, sealedBox, now }),
+    readEndpointHealth: createHealthReader({ db }),
+    sendEndpointTest: createSendTest({ db, now }),
+    endpointSnapshots: createSnapshotRequests({ db, now }),
+    replays: createReplayStore({ db, now }),
+    attemptLog: createAttemptLog({ db }),
+    readEvent: (eventId) => readEvent(db, eventId),
     clients: createClientStore({ db, sealedBox, now }),
     readEvents: (filter) => readEvents(db, filter),
     findLogin: createTraceStore({ db }).find,

@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createOperationFinder } from '../../../src/http/api-schema.ts';
 import { errorCodesOf, problemSchema } from '../../../src/http/openapi.ts';
 import { apiOperations } from '../../../src/http/openapi-operations.ts';
@@ -8,6 +8,7 @@ import { useApi } from '../../support/api-world.ts';
 import { connectionWorld, oidcProtocol, samlProtocol } from '../../support/connection-world.ts';
 import { aServer } from '../../support/http-server.ts';
 import { createLicenceSigner } from '../../support/licence-tokens.ts';
+import { untilEventsReadable } from '../../support/readable-events.ts';
 
 const api = useApi();
 const find = createOperationFinder(apiOperations);
@@ -87,6 +88,16 @@ async function aMember(workspaceId: string, connectionId: string, groupId: strin
   return userId;
 }
 
+/** Of the first event there is, as if it had been delivered. */
+async function anAttempt(endpointId: string): Promise<void> {
+  await untilEventsReadable(api.database.db);
+  await api.database.db.raw(
+    `INSERT INTO delivery_attempts (endpoint_id, order_key, position, event_id, attempt, outcome, status, duration_milliseconds, answer)
+     SELECT ?, order_key, position, event_id, 1, 'delivered', 200, 7, 'ok' FROM event_log ORDER BY sequence LIMIT 1`,
+    [endpointId],
+  );
+}
+
 describe('every answer of the API', () => {
   it('is what its description says, in one walk over all operations', { timeout: 60_000 }, async () => {
     const vendor = createLicenceSigner();
@@ -152,6 +163,8 @@ describe('every answer of the API', () => {
     const userId = await aMember(api.acme, saml.connection_id, groups[0].group_id);
     const member = `${workspace}/members/${userId}`;
     await seen('get', `${workspace}/members`);
+    await seen('get', `${workspace}/snapshot`);
+    await seen('get', `${workspace}/digest`);
     await seen('get', member);
     await seen('get', `${member}/explain`);
     await seen('get', `${member}/explain?group=c`);
@@ -199,6 +212,21 @@ describe('every answer of the API', () => {
     await seen('get', '/v1/endpoints');
     await seen('get', endpoint);
     await seen('patch', endpoint, { event_types: ['membership.updated'], workspace_ids: [api.acme] });
+    await seen('get', `${endpoint}/health`);
+    await seen('post', `${endpoint}/secrets`, { overlap_seconds: 60 });
+    await seen('post', `${endpoint}/test`, {});
+    const snapshot = (await seen('post', `${endpoint}/snapshots`, {})).headers.location as string;
+    await seen('post', `${endpoint}/snapshots`, {});
+    await seen('get', `${endpoint}/snapshots`);
+    await seen('get', snapshot);
+    const replay = (await seen('post', `${endpoint}/replays`, { from: now().toISOString() })).headers.location as string;
+    await seen('post', `${endpoint}/replays`, {});
+    await seen('get', `${endpoint}/replays`);
+    await seen('get', replay);
+    await anAttempt(endpoint.split('/').at(-1) as string);
+    await seen('get', `${endpoint}/deliveries`);
+    await seen('get', `${endpoint}/deliveries?status=delivered`);
+    await seen('get', `${endpoint}/attempts`);
     await seen('delete', endpoint);
 
     const client = { name: 'App', redirect_uris: ['https://app.example.com/callback'], client_secret: 's'.repeat(32) };
@@ -219,8 +247,14 @@ describe('every answer of the API', () => {
     const trace = { login_id: loginId, outcome: 'signed_in', detail: { protocol: 'saml' }, occurred_at: now() };
     await api.database.db('login_traces').insert(trace);
     await seen('get', `/v1/logins/${loginId}`);
-    // Events wait for transactions that are open anywhere on the server, those of other test files too.
-    await vi.waitFor(async () => expect((await seen('get', '/v1/events?limit=200')).body.data.length).toBeGreaterThan(3), 5_000);
+    await untilEventsReadable(api.database.db);
+    const { data: events } = (await seen('get', '/v1/events?limit=200')).body;
+    expect(events.length).toBeGreaterThan(3);
+    await seen('get', `/v1/events/${events[0].id}`);
+    await seen('get', `/v1/events/${events[0].id}/attempts`);
+    await seen('get', '/v1/events/evt_x');
+    await api.database.db.raw('DELETE FROM event_log WHERE sequence = (SELECT min(sequence) FROM event_log)');
+    await seen('get', '/v1/events?after=0');
     await seen('get', '/v1/audit-log?limit=200');
     await seen('get', '/v1/openapi.json');
     await seen('get', '/v1/docs');
