@@ -1,5 +1,8 @@
 import type { Database, Transaction } from '../infra/postgres.ts';
 
+/** Told by Postgres when events are committed (migration 0006, `events_to_outbox`). */
+export const eventsChannel = 'rollcall_events';
+
 /** `busy`: somebody else is at it. */
 export type FanOutResult = { readonly kind: 'done'; readonly events: number } | { readonly kind: 'busy' };
 

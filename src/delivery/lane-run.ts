@@ -1,18 +1,25 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../infra/log.ts';
-import type { AttemptResult, DeliveryTarget } from './attempt.ts';
-import type { LeasedLane, RecordedOutcome, Settlement, SettlementResult, WaitingDelivery } from './delivery-store.ts';
+import type { AttemptResult, DeliveryTarget, EventToSend } from './attempt.ts';
+import type { RecordedOutcome, Settlement, SettlementResult } from './delivery-store.ts';
+import type { WaitingDelivery } from './lane-contents.ts';
+import type { LeasedLane } from './lane-lease.ts';
 import { type RetrySchedule, retryDelaySeconds } from './schedule.ts';
 
 export interface LaneRunOptions extends RetrySchedule {
-  readonly attempt: (target: DeliveryTarget, event: WaitingDelivery) => Promise<AttemptResult>;
+  readonly attempt: (target: DeliveryTarget, event: EventToSend) => Promise<AttemptResult>;
   readonly settle: (settlement: Settlement) => Promise<SettlementResult>;
-  /** Called when the receiver wants no more events. */
-  readonly onGone: (endpointId: string) => Promise<void>;
+  /** Told of each attempt before it is recorded; true: the endpoint has failed for so long that it is given up. */
+  readonly onAttempt: (lane: LeasedLane, result: AttemptResult) => Promise<boolean>;
+  /** Called when the receiver wants no more events, or is given up. */
+  readonly onGivenUp: (endpointId: string, reason: 'gone' | 'failing') => Promise<void>;
   readonly isStopping: () => boolean;
   readonly random: () => number;
   readonly now: () => Date;
   readonly leaseSeconds: number;
   readonly timeoutSeconds: number;
+  /** The longest pause that a receiver's `Retry-After` brings about. */
+  readonly retryAfterMaxSeconds: number;
   readonly log: Log;
 }
 
@@ -31,22 +38,25 @@ export function createLaneRun(options: LaneRunOptions) {
     // By the worker's own clock and counted from a moment before the lease began: never later than the true end.
     let safeUntil = endOfLease(lane.requestedAt);
     let attempts = 0;
+    if (lane.waitMilliseconds > 0) await sleep(lane.waitMilliseconds);
     for (const delivery of lane.deliveries) {
       // A process that stood still must not send what another one may be sending meanwhile.
       if (options.isStopping() || now().getTime() > safeUntil) break;
       const result = await attempt(lane.target, delivery);
       attempts += 1;
-      const outcome = decide(delivery, result);
+      const givenUp = await options.onAttempt(lane, result);
+      const outcome = decide(delivery, result, givenUp);
       logOutcome(lane, delivery, outcome);
       const requestedAt = now();
       const settled = await settle({
         lane: { ...lane, leasedUntil },
         outcome: outcome.recorded,
-        lease: nextStep(lane, delivery, outcome),
+        lease: givenUp ? { kind: 'release', due: 'at-once' } : nextStep(lane, delivery, outcome),
       });
       if (settled.kind === 'lost')
         log.warn(idsOf(lane, delivery), 'webhook delivery: the lease was lost, the outcome is not recorded');
-      if (result.kind === 'failed' && result.gone) await options.onGone(lane.endpointId);
+      if (result.kind === 'failed' && result.gone) await options.onGivenUp(lane.endpointId, 'gone');
+      else if (givenUp) await options.onGivenUp(lane.endpointId, 'failing');
       if (settled.kind !== 'kept') return attempts;
       ({ leasedUntil } = settled);
       safeUntil = endOfLease(requestedAt);
@@ -61,21 +71,26 @@ export function createLaneRun(options: LaneRunOptions) {
     return requestedAt.getTime() + (options.leaseSeconds - options.timeoutSeconds) * 1_000;
   }
 
-  function decide(delivery: WaitingDelivery, result: AttemptResult): Outcome {
-    const { position } = delivery;
-    if (result.kind === 'delivered') {
-      return { recorded: { position, status: 'delivered', httpStatus: result.status, error: null }, retryAfterSeconds: null };
-    }
-    const retryAfterSeconds = retryDelaySeconds(delivery.attempts + 1, options, options.random());
-    const status = retryAfterSeconds === null ? 'exhausted' : 'waiting';
-    return { recorded: { position, status, httpStatus: result.status, error: result.error }, retryAfterSeconds };
+  function decide({ position, eventId, attempts }: WaitingDelivery, result: AttemptResult, givenUp: boolean): Outcome {
+    const { durationMilliseconds, answer } = result;
+    const made = { position, eventId, attempt: attempts + 1, httpStatus: result.status, durationMilliseconds, answer };
+    if (result.kind === 'delivered') return { recorded: { ...made, result: 'delivered', error: null }, retryAfterSeconds: null };
+    const retryAfterSeconds = givenUp ? null : pauseAfter(made.attempt, result.retryAfterSeconds);
+    const failed = retryAfterSeconds === null ? 'exhausted' : 'failed';
+    return { recorded: { ...made, result: failed, error: result.error }, retryAfterSeconds };
+  }
+
+  /** The schedule's pause, or the longer one that the receiver asked for. Null: there is no further attempt. */
+  function pauseAfter(attemptsMade: number, askedSeconds: number | null): number | null {
+    const scheduled = retryDelaySeconds(attemptsMade, options, options.random());
+    return scheduled === null ? null : Math.max(scheduled, Math.min(askedSeconds ?? 0, options.retryAfterMaxSeconds));
   }
 
   function logOutcome(lane: LeasedLane, delivery: WaitingDelivery, { recorded, retryAfterSeconds }: Outcome): void {
-    if (recorded.status === 'delivered') return;
+    if (recorded.result === 'delivered') return;
     const line = {
       ...idsOf(lane, delivery),
-      attempts: delivery.attempts + 1,
+      attempts: recorded.attempt,
       status: recorded.httpStatus,
       error: recorded.error,
     };

@@ -94,7 +94,12 @@ function isLockTimeout(error: unknown): boolean {
 async function clearRemovedEndpoints(db: Database): Promise<void> {
   const removed: string[] = await db('endpoints')
     .whereNotNull('deleted_at')
-    .whereExists(db('delivery_lanes').whereRaw('delivery_lanes.endpoint_id = endpoints.endpoint_id'))
+    .where((query) => {
+      // Fan-out that began before the removal may have left deliveries when their lanes were gone already.
+      for (const table of ['delivery_lanes', 'deliveries']) {
+        query.orWhereExists(db(table).whereRaw('??.endpoint_id = endpoints.endpoint_id', [table]));
+      }
+    })
     .pluck('endpoint_id');
   for (const endpointId of removed) {
     await inBatches(() => db.raw(deleteQueueSql, [endpointId, rowsPerStatement]));

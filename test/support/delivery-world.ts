@@ -24,6 +24,11 @@ export const workerDefaults = {
   drainSeconds: 5,
   retryDelaysSeconds: [100, 1_000],
   jitterFraction: 0,
+  retryAfterMaxSeconds: 86_400,
+  maxBodyMebibytes: 16,
+  circuitFailures: 10,
+  circuitPauseSeconds: 5,
+  circuitMaxPauseSeconds: 300,
 };
 
 export interface DeliveryWorldOptions {
@@ -91,10 +96,15 @@ export function createDeliveryWorld(db: Database, { sealingKeys = [sealingKey], 
         await sleep(20);
       }
     },
+    /** In the order in which they were recorded. */
+    attempts: (): Promise<AttemptRow[]> => db('delivery_attempts').orderBy('attempt_id'),
+    /** Those that wait or rest as exhausted. */
     deliveries: (): Promise<DeliveryRow[]> => db('deliveries').orderBy(['endpoint_id', 'position']),
     lanes: (): Promise<LaneRow[]> => db('delivery_lanes').orderBy(['endpoint_id', 'order_key']),
     async clear() {
-      await db.raw('TRUNCATE events, outbox, event_log, endpoints, endpoint_health, endpoint_tasks, delivery_lanes, deliveries, delivery_attempts RESTART IDENTITY');
+      await db.raw(
+        'TRUNCATE events, outbox, event_log, endpoints, endpoint_health, endpoint_tasks, delivery_lanes, deliveries, delivery_attempts RESTART IDENTITY',
+      );
     },
     close: () => outbound.close(),
   };
@@ -107,11 +117,24 @@ export interface DeliveryRow {
   readonly order_key: string;
   readonly position: number;
   readonly event_id: string;
-  readonly status: 'waiting' | 'delivered' | 'exhausted';
+  readonly status: 'waiting' | 'exhausted';
   readonly attempts: number;
   readonly last_status: number | null;
   readonly last_error: string | null;
   readonly finished_at: Date | null;
+}
+
+export interface AttemptRow {
+  readonly endpoint_id: string;
+  readonly order_key: string;
+  readonly position: number;
+  readonly event_id: string;
+  readonly attempt: number;
+  readonly outcome: 'delivered' | 'failed' | 'exhausted';
+  readonly status: number | null;
+  readonly error: string | null;
+  readonly duration_milliseconds: number;
+  readonly answer: string | null;
 }
 
 export interface LaneRow {

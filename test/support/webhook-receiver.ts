@@ -9,6 +9,7 @@ export interface ReceivedWebhook {
   /** As it came over the wire. */
   readonly text: string;
   readonly type: string;
+  /** Empty for events that are about no user. */
   readonly userId: string;
   /** 0 for events without one. */
   readonly version: number;
@@ -57,9 +58,9 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
     const id = headers['webhook-id'] as string;
     const count = (counts.get(id) ?? 0) + 1;
     counts.set(id, count);
-    const userId: string = data.user.id;
+    const userId: string = data.user?.id ?? '';
     if (open.has(userId)) receiver.overlaps.push(userId);
-    open.add(userId);
+    if (userId !== '') open.add(userId);
     const webhook = { id, headers, text, type, userId, version: data.version ?? 0, receivedAt: Date.now() };
     const answer = await receiver.answer(webhook, count);
     receiver.received.push({ ...webhook, answer });

@@ -61,3 +61,15 @@ it('names the endpoints for which old events are kept', async () => {
   await each.run();
   await vi.waitFor(() => expect(each.lines).toContainEqual(expect.objectContaining({ endpointIds: [endpointId] })));
 });
+
+it('clears what waits for a removed endpoint, also where its lanes are gone already; another one keeps its own', async () => {
+  const [removed, kept] = [await aQuietEndpoint(database.db), await aQuietEndpoint(database.db)];
+  await appendDaysAgo(database.db, 1, 2);
+  await untilEventsReadable(database.db);
+  const waiting = async (endpointId: string) => (await database.db('deliveries').where({ endpoint_id: endpointId })).length;
+  expect([await waiting(removed), await waiting(kept)]).toEqual([2, 2]);
+  await database.db('endpoints').where({ endpoint_id: removed }).update({ enabled: false, deleted_at: new Date() });
+  await database.db('delivery_lanes').where({ endpoint_id: removed }).delete();
+  await maintenance().run();
+  expect([await waiting(removed), await waiting(kept)]).toEqual([0, 2]);
+});

@@ -60,29 +60,28 @@ async function runTwoWorkers(answer: () => Answer | Promise<Answer>, timeoutSeco
     );
   }
   expect(receiver.overlaps).toEqual([]);
-  return world.deliveries();
+  expect(await world.deliveries()).toEqual([]);
+  return (await world.attempts()).map(({ outcome, attempt }) => [outcome, attempt]);
 }
 
 describe('two workers at once', () => {
   it('deliver 1,000 events of 50 members in order per member, each once', async () => {
-    const deliveries = await runTwoWorkers(async () => {
+    const attempts = await runTwoWorkers(async () => {
       await sleep(1);
       return 200;
     }, 9);
-    expect(deliveries.map(({ status, attempts }) => [status, attempts])).toEqual(
-      Array(members * versions).fill(['delivered', 1]),
-    );
+    expect(attempts).toEqual(Array(members * versions).fill(['delivered', 1]));
     expect(receiver.received).toHaveLength(members * versions);
   });
 
   it('keep the order while the receiver fails at random in every way', async () => {
     const faults: Answer[] = [500, 'reset', 'redirect', 'close-mid-body'];
-    const deliveries = await runTwoWorkers(() => {
+    const attempts = await runTwoWorkers(() => {
       const dice = Math.random();
       if (dice < 0.005) return 'silence';
       return dice < 0.15 ? (faults[Math.floor(Math.random() * faults.length)] as Answer) : 200;
     }, 1);
-    expect(deliveries.map(({ status }) => status)).toEqual(Array(members * versions).fill('delivered'));
+    expect(attempts.filter(([outcome]) => outcome === 'delivered')).toHaveLength(members * versions);
     expect(receiver.received.length).toBeGreaterThan(members * versions);
   });
 });

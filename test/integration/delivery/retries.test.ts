@@ -38,7 +38,12 @@ describe('the retries of a lane', () => {
     expect(receiver.received.map(({ version }) => version)).toEqual([1, 1, 1, 2]);
     expect(await world.deliveries()).toMatchObject([
       { status: 'exhausted', attempts: 3, last_status: 500, finished_at: expect.any(Date) },
-      { status: 'delivered', attempts: 1, last_status: 200 },
+    ]);
+    expect((await world.attempts()).map(({ outcome, attempt, status }) => [outcome, attempt, status])).toEqual([
+      ['failed', 1, 500],
+      ['failed', 2, 500],
+      ['exhausted', 3, 500],
+      ['delivered', 1, 200],
     ]);
     expect(await world.lanes()).toMatchObject([{ due_at: null, leased_by: null }]);
   });
@@ -93,6 +98,11 @@ describe('the retries of a lane', () => {
     await world.append(membershipEvent());
     await receiver.until(() => receiver.accepted().length === 1);
     await worker.stop();
-    expect(await world.deliveries()).toMatchObject([{ status: 'delivered', attempts: 3 }]);
+    expect(await world.deliveries()).toEqual([]);
+    expect((await world.attempts()).map(({ outcome, attempt }) => [outcome, attempt])).toEqual([
+      ['failed', 1],
+      ['failed', 2],
+      ['delivered', 3],
+    ]);
   });
 });

@@ -42,8 +42,9 @@ describe('a delivery', () => {
       expect(envelope).toEqual({ type: event.type, timestamp: event.occurredAt.toISOString(), data: event.data });
       expect(webhook?.headers['content-type']).toBe('application/json');
     }
-    expect(await world.deliveries()).toMatchObject(
-      ids.map((event_id) => ({ event_id, status: 'delivered', attempts: 1, last_status: 200, last_error: null })),
+    expect(await world.deliveries()).toEqual([]);
+    expect((await world.attempts()).toSorted((a, b) => a.position - b.position)).toMatchObject(
+      ids.map((event_id) => ({ event_id, outcome: 'delivered', attempt: 1, status: 200, error: null, answer: null })),
     );
     expect((await world.lanes()).map(({ due_at, leased_by }) => [due_at, leased_by])).toEqual(ids.map(() => [null, null]));
   });
@@ -68,6 +69,9 @@ describe('a delivery', () => {
       eventTypes: null,
       workspaceIds: null,
       enabled: true,
+      headers: {},
+      rateLimitPerSecond: null,
+      maxConcurrency: null,
       secret: fresh,
     });
     for (const secret of [old, fresh]) {
@@ -98,7 +102,11 @@ describe('a delivery', () => {
 
     await world.endPauses();
     expect(await worker.runOnce()).toBe(1);
-    expect(await world.deliveries()).toMatchObject([{ status: 'delivered', attempts: 2, last_status: 204, last_error: null }]);
+    expect(await world.deliveries()).toEqual([]);
+    expect(await world.attempts()).toMatchObject([
+      { outcome: 'failed', attempt: 1, status, error },
+      { outcome: 'delivered', attempt: 2, status: 204, error: null },
+    ]);
     const [first, second] = receiver.received;
     expect(second?.id).toBe(first?.id);
     expect(second?.text).toBe(first?.text);
@@ -150,7 +158,8 @@ describe('a delivery', () => {
     receiver.answer = () => 200;
     await world.endpoints.update(endpointId, { enabled: true });
     expect(await worker.runOnce()).toBe(2);
-    expect((await world.deliveries()).map(({ status }) => status)).toEqual(['delivered', 'delivered']);
+    expect(await world.deliveries()).toEqual([]);
+    expect((await world.attempts()).map(({ outcome }) => outcome)).toEqual(['failed', 'delivered', 'delivered']);
   });
 
   it('is not sent while its endpoint is disabled, nor after it was removed', async () => {
@@ -188,28 +197,35 @@ describe('a worker', () => {
     await worker.stop();
   });
 
-  it('never has more requests open than its concurrency', async () => {
-    await world.addEndpoint({ url: receiver.url });
+  it('never has more requests open than its concurrency, whatever number of endpoints', async () => {
+    const receivers = await Promise.all(Array.from({ length: 6 }, startWebhookReceiver));
     let open = 0;
     let most = 0;
     let release = () => {};
     const fiveOpen = new Promise<void>((resolve) => {
       release = resolve;
     });
-    receiver.answer = async () => {
-      open += 1;
-      most = Math.max(most, open);
-      if (open === 5) release();
-      await fiveOpen;
-      await sleep(5);
-      open -= 1;
-      return 200;
-    };
-    await world.append(...Array.from({ length: 60 }, () => membershipEvent()));
+    for (const each of receivers) {
+      await world.addEndpoint({ url: each.url });
+      each.answer = async () => {
+        open += 1;
+        most = Math.max(most, open);
+        if (open === 5) release();
+        await fiveOpen;
+        await sleep(5);
+        open -= 1;
+        return 200;
+      };
+    }
+    await world.append(...Array.from({ length: 20 }, () => membershipEvent()));
     const worker = world.worker({ concurrency: 5, lanesPerLease: 3 });
     worker.start();
-    await receiver.until(() => receiver.received.length === 60);
+    await world.untilDelivered(15);
     await worker.stop();
+    for (const each of receivers) {
+      expect(each.received).toHaveLength(20);
+      await each.close();
+    }
     expect(most).toBe(5);
   });
 
@@ -238,7 +254,8 @@ describe('a worker', () => {
     const stopped = worker.stop();
     release();
     await stopped;
-    expect((await world.deliveries()).map(({ status }) => status)).toEqual(['delivered', 'waiting', 'waiting']);
+    expect((await world.attempts()).map(({ outcome }) => outcome)).toEqual(['delivered']);
+    expect((await world.deliveries()).map(({ status }) => status)).toEqual(['waiting', 'waiting']);
     expect(await world.lanes()).toMatchObject([{ leased_by: null, due_at: expect.any(Date) }]);
     expect(await world.worker().runOnce()).toBe(2);
     expect(receiver.received.map(({ version }) => version)).toEqual([1, 2, 3]);

@@ -1,18 +1,27 @@
 import { describe, expect, it } from 'vitest';
 import type { AttemptResult } from '../../../src/delivery/attempt.ts';
-import type { LeasedLane, Settlement } from '../../../src/delivery/delivery-store.ts';
+import type { Settlement } from '../../../src/delivery/delivery-store.ts';
+import type { LeasedLane } from '../../../src/delivery/lane-lease.ts';
 import { createLaneRun } from '../../../src/delivery/lane-run.ts';
 import { createLog } from '../../../src/infra/log.ts';
 
 const start = Date.parse('2026-03-01T12:00:00Z');
-const delivered: AttemptResult = { kind: 'delivered', status: 200 };
-const refused: AttemptResult = { kind: 'failed', status: 500, error: 'http_status', gone: false };
+const answer = { durationMilliseconds: 3, answer: 'text' };
+const delivered: AttemptResult = { ...answer, kind: 'delivered', status: 200 };
+const refused: AttemptResult = {
+  ...answer,
+  kind: 'failed',
+  status: 500,
+  error: 'http_status',
+  gone: false,
+  retryAfterSeconds: null,
+};
 
 function lane(attemptsMade: readonly number[], complete = true): LeasedLane {
   return {
     endpointId: 'e',
     orderKey: 'k',
-    target: { url: 'https://app.example.com/', keys: [] },
+    target: { url: 'https://app.example.com/', keys: [], headers: {}, rateLimitPerSecond: null, maxConcurrency: null },
     revision: 1,
     leasedUntil: 'lease 1',
     requestedAt: new Date(start),
@@ -23,15 +32,22 @@ function lane(attemptsMade: readonly number[], complete = true): LeasedLane {
       body: '{}',
     })),
     complete,
+    probe: false,
+    failingSeconds: null,
+    waitMilliseconds: 0,
   };
 }
 
 /** Runs a lane against answers, one for each attempt; `secondsPerAttempt` pass with each. Returns what was sent and settled. */
-async function run(leased: LeasedLane, answers: AttemptResult[], { secondsPerAttempt = 0, lost = false, stopAfter = 99 } = {}) {
+async function run(
+  leased: LeasedLane,
+  answers: AttemptResult[],
+  { secondsPerAttempt = 0, lost = false, stopAfter = 99, givenUp = false } = {},
+) {
   let clock = start;
   const sent: number[] = [];
   const settled: Settlement[] = [];
-  const gone: string[] = [];
+  const gone: [string, string][] = [];
   const runLane = createLaneRun({
     async attempt(_, { eventId }) {
       sent.push(Number(eventId.split(' ')[1]));
@@ -45,8 +61,9 @@ async function run(leased: LeasedLane, answers: AttemptResult[], { secondsPerAtt
         ? { kind: 'kept', leasedUntil: `lease ${settled.length + 1}` }
         : { kind: 'released' };
     },
-    onGone: async (endpointId) => {
-      gone.push(endpointId);
+    onAttempt: async (_, { kind }) => givenUp && kind === 'failed',
+    onGivenUp: async (endpointId, reason) => {
+      gone.push([endpointId, reason]);
     },
     isStopping: () => sent.length >= stopAfter,
     random: () => 0.5,
@@ -55,6 +72,7 @@ async function run(leased: LeasedLane, answers: AttemptResult[], { secondsPerAtt
     timeoutSeconds: 15,
     retryDelaysSeconds: [5, 60],
     jitterFraction: 0.2,
+    retryAfterMaxSeconds: 3_600,
     log: createLog({ level: 'silent' }),
   });
   return { attempts: await runLane(leased), sent, settled, gone };
@@ -82,7 +100,16 @@ describe('a lane', () => {
     expect(sent).toEqual([1]);
     expect(settled).toMatchObject([
       {
-        outcome: { position: 1, status: 'waiting', httpStatus: 500, error: 'http_status' },
+        outcome: {
+          position: 1,
+          eventId: 'event 1',
+          attempt: 2,
+          result: 'failed',
+          httpStatus: 500,
+          error: 'http_status',
+          durationMilliseconds: 3,
+          answer: 'text',
+        },
         lease: { kind: 'release', due: { afterSeconds: 60 } },
       },
     ]);
@@ -92,8 +119,8 @@ describe('a lane', () => {
     const { sent, settled } = await run(lane([2, 0]), [refused]);
     expect(sent).toEqual([1, 2]);
     expect(settled).toMatchObject([
-      { outcome: { position: 1, status: 'exhausted', error: 'http_status' }, lease: { kind: 'keep' } },
-      { outcome: { position: 2, status: 'delivered' }, lease: { kind: 'release', due: 'if-added' } },
+      { outcome: { position: 1, result: 'exhausted', error: 'http_status' }, lease: { kind: 'keep' } },
+      { outcome: { position: 2, result: 'delivered' }, lease: { kind: 'release', due: 'if-added' } },
     ]);
   });
 
@@ -109,9 +136,26 @@ describe('a lane', () => {
   });
 
   it('tells of a receiver that wants no more', async () => {
-    const answer = { kind: 'failed', status: 410, error: 'gone', gone: true } as const;
-    expect((await run(lane([0]), [answer])).gone).toEqual(['e']);
+    expect((await run(lane([0]), [{ ...refused, status: 410, error: 'gone', gone: true }])).gone).toEqual([['e', 'gone']]);
     expect((await run(lane([0]), [refused])).gone).toEqual([]);
+  });
+
+  it.each([
+    ['a longer pause', 200, 200],
+    ['a shorter pause than the schedule has', 1, 60],
+    ['a pause beyond the limit', 90_000, 3_600],
+  ])('waits as the receiver asks, within bounds: %s', async (_, retryAfterSeconds, afterSeconds) => {
+    const { settled } = await run(lane([1, 0]), [{ ...refused, retryAfterSeconds }]);
+    expect(settled).toMatchObject([{ lease: { kind: 'release', due: { afterSeconds } } }]);
+  });
+
+  it('whose endpoint is given up rests its delivery as exhausted, whatever its own schedule, and sends nothing more', async () => {
+    const { sent, settled, gone } = await run(lane([0, 0]), [refused], { givenUp: true });
+    expect(sent).toEqual([1]);
+    expect(settled).toMatchObject([
+      { outcome: { position: 1, result: 'exhausted' }, lease: { kind: 'release', due: 'at-once' } },
+    ]);
+    expect(gone).toEqual([['e', 'failing']]);
   });
 
   it('gives the rest back when the worker stops', async () => {

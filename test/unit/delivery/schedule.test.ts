@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { backoffMilliseconds, retryDelaySeconds } from '../../../src/delivery/schedule.ts';
+import { backoffMilliseconds, giveUpSeconds, retryAfterSeconds, retryDelaySeconds } from '../../../src/delivery/schedule.ts';
 
 const retryDelaysSeconds = [5, 60, 3_600];
 
@@ -25,6 +25,44 @@ describe('the retry schedule', () => {
         expect(Math.abs(delay - base)).toBeLessThanOrEqual(base * 0.2 + 1e-9);
       }),
     );
+  });
+});
+
+describe('Retry-After', () => {
+  const now = new Date('2026-03-01T12:00:00Z');
+
+  it.each([
+    ['0', 0],
+    ['120', 120],
+    [' 7 ', 7],
+    ['Sun, 01 Mar 2026 12:05:00 GMT', 300],
+  ])('%s is a pause of %d s', (header, seconds) => {
+    expect(retryAfterSeconds(header, now)).toBe(seconds);
+  });
+
+  it.each([
+    undefined,
+    '',
+    '-5',
+    '1.5',
+    '1e3',
+    '99999999999',
+    'tomorrow',
+    '2026-03-01T12:05:00Z',
+    'Sun, 01 Mar 2026 11:59:00 GMT',
+    'Sun, 99 Mar 2026 12:05:00 GMT',
+  ])('%s is none', (header) => {
+    expect(retryAfterSeconds(header, now)).toBeNull();
+  });
+});
+
+describe('the time until an endpoint is given up', () => {
+  it('is that of the whole schedule at its shortest', () => {
+    expect(giveUpSeconds({ retryDelaysSeconds, jitterFraction: 0.2 })).toBeCloseTo(3_665 * 0.8);
+  });
+
+  it('is a minute at least', () => {
+    expect(giveUpSeconds({ retryDelaysSeconds: [0.1, 1], jitterFraction: 0 })).toBe(60);
   });
 });
 
