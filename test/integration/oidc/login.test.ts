@@ -235,7 +235,7 @@ describe('the token request', () => {
     [{ status: 429, body: '{"error":"slow_down"}' }, 'upstream_unavailable', 'slow_down'],
     [{ status: 503, body: 'down' }, 'upstream_unavailable', 'http_503'],
     [{ status: 404, body: 'nothing' }, 'upstream_misconfigured', 'http_404'],
-    [{ status: 200, body: '<html>' }, 'assertion_rejected', 'id_token_invalid'],
+    [{ status: 200, body: '<html>' }, 'upstream_misconfigured', 'token_endpoint_invalid'],
   ])('answered with %o fails as %s', async (answer, code, reason) => {
     idp.behaviour.instead = { token: answer };
     await expect(world.login()).rejects.toMatchObject({ code, reason });
