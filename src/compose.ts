@@ -63,7 +63,7 @@ async function composeOn(redis: RedisClient | null, deps: BrokerDeps): Promise<B
   const metrics = createMetrics({ processMetrics: deps.processMetrics ?? false });
   metrics.watchPool(db);
   watchEndpoints({ db, registry: metrics.registry, log });
-  const expiring = composeExpiringStore({ redis, db, metrics, log, now });
+  const expiring = composeExpiringStore({ redis, db, sealedBox, metrics, log, now });
   const notifications = createNotifications({ url: stores.directDatabaseUrl, log });
   await stores.instanceKeys.ensure();
   const firstKeys = await stores.instanceKeys.load();

@@ -5,7 +5,7 @@ import type { ConnectionDomain, DomainStatus } from '../login/domains.ts';
 import type { Stores } from '../stores.ts';
 import type { createCommandAudit } from './audit.ts';
 import { findConnection } from './connection-reference.ts';
-import { paintFor, renderTable, type Screen } from './text-table.ts';
+import { paintFor, printable, renderTable, type Screen } from './text-table.ts';
 
 interface DomainCommandDeps {
   readonly terminal: Screen;
@@ -128,7 +128,7 @@ function addRemove(domains: Command, { terminal, withStores, examples }: DomainC
           workspaceId,
           before,
         });
-        terminal.out(`${displayName} may not speak for ${before.domain} any more.\n`);
+        terminal.out(`${printable(displayName)} may not speak for ${before.domain} any more.\n`);
       }),
     );
 }

@@ -23,13 +23,18 @@ const now = () => new Date();
  */
 export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   try {
-    await createProgram(terminal).parseAsync([...args], { from: 'user' });
+    await createProgram({ ...terminal, out: (text) => terminal.out(escaped(text)) }).parseAsync([...args], { from: 'user' });
     return exitCodes.done;
   } catch (error) {
     const { exitCode, text } = failureOf(error);
     if (text !== '') terminal.err(`${text}\n`);
     return exitCode;
   }
+}
+
+/** JSON may hold DEL and the C1 controls as they are (RFC 8259 7), and terminals obey them. Tables have none. */
+function escaped(text: string): string {
+  return text.replace(/[\u007f-\u009f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`);
 }
 
 function createProgram(terminal: Terminal): Command {
@@ -108,7 +113,8 @@ function addIdentityCommands(program: Command, terminal: Terminal): void {
     withStores: (command) =>
       withStores(terminal, async (opened) => {
         const { tokenRevocationBy } = await import('./token-revocation.ts');
-        await command({ ...opened, revokeUser: tokenRevocationBy({ ...opened, db: opened.stores.db, now, err }) });
+        const { db, sealedBox } = opened.stores;
+        await command({ ...opened, revokeUser: tokenRevocationBy({ ...opened, db, sealedBox, now, err }) });
       }),
   });
 }

@@ -1,9 +1,11 @@
 import { createFallbackStore } from '../infra/expiring-store-fallback.ts';
 import { createPostgresStore } from '../infra/expiring-store-postgres.ts';
 import { createRedisStore } from '../infra/expiring-store-redis.ts';
+import { createSealedStore } from '../infra/expiring-store-sealed.ts';
 import type { Log } from '../infra/log.ts';
 import type { Database } from '../infra/postgres.ts';
 import { connectRedis } from '../infra/redis.ts';
+import type { SealedBox } from '../infra/sealed-box.ts';
 import { createRevocation } from '../provider/revocation.ts';
 import type { Settings } from '../settings/schema.ts';
 
@@ -18,11 +20,12 @@ const clockDifferenceSeconds = 60;
 export function tokenRevocationBy(deps: {
   readonly settings: Settings;
   readonly db: Database;
+  readonly sealedBox: SealedBox;
   readonly log: Log;
   readonly now: () => Date;
   readonly err: (text: string) => void;
 }): RevokeUser {
-  const { settings, db, log, now, err } = deps;
+  const { settings, db, sealedBox, log, now, err } = deps;
   const { url } = settings.redis;
   const { authorizationCodeSeconds, accessTokenSeconds } = settings.provider;
   const grantSeconds = authorizationCodeSeconds + accessTokenSeconds;
@@ -34,7 +37,8 @@ export function tokenRevocationBy(deps: {
     }
     const redis = connectRedis({ ...settings.redis, url, log });
     try {
-      const store = createFallbackStore({ first: createRedisStore({ redis }), second: createPostgresStore({ db, now }), log });
+      const first = createSealedStore({ store: createRedisStore({ redis }), sealedBox, log });
+      const store = createFallbackStore({ first, second: createPostgresStore({ db, now }), log });
       await createRevocation({ store, now, longestLifetimeSeconds }).revokeUser(userId);
     } finally {
       redis.disconnect();

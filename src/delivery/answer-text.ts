@@ -19,8 +19,27 @@ export function answerText(body: Buffer, secrets: readonly string[]): string | n
     if (secret.length < minSecretCharacters) continue;
     // As it is, and as JSON would quote it.
     for (const form of new Set([secret, JSON.stringify(secret).slice(1, -1)])) text = text.replaceAll(form, blot);
+    if (/&.*;|%/s.test(text)) text = text.replace(writtenOtherwise(secret), blot);
   }
   return firstBytes(text) || null;
+}
+
+const entities: Readonly<Record<string, string>> = { '&': 'amp', '<': 'lt', '>': 'gt', '"': 'quot', "'": 'apos' };
+
+/** The secret as HTML or an address may write it, each character in its own way. Header values and signatures are ASCII. */
+function writtenOtherwise(secret: string): RegExp {
+  const forms = [...secret].map((character) => {
+    const code = character.charCodeAt(0);
+    const hex = code.toString(16).padStart(2, '0');
+    const literal = character === ' ' ? '[ +]' : `\\u{${hex}}`;
+    const entity = entities[character] === undefined ? '' : `|&${entities[character]};`;
+    return `(?:${literal}|%${anyCase(hex)}|&#0{0,4}${code};|&#[xX]0{0,4}${anyCase(code.toString(16))};${entity})`;
+  });
+  return new RegExp(forms.join(''), 'gu');
+}
+
+function anyCase(hex: string): string {
+  return hex.replace(/[a-f]/g, (letter) => `[${letter}${letter.toUpperCase()}]`);
 }
 
 function firstBytes(text: string): string {

@@ -86,6 +86,8 @@ function webhookUrl(allowHttp: boolean) {
 function urlProblem(text: string, allowHttp: boolean): string | null {
   const url = URL.parse(text);
   if (url === null) return 'give an absolute URL, such as https://app.example.com/webhooks';
+  // Letters beyond ASCII take up to nine characters each: more than an index of Postgres holds.
+  if (url.href.length > maxUrlCharacters) return `keep it within ${maxUrlCharacters} characters, written as it is sent`;
   if (url.protocol !== 'https:' && !(allowHttp && url.protocol === 'http:')) return 'give an https: address';
   // They would be stored and shown in the clear; the signature is what tells the receiver who calls.
   if (url.username !== '' || url.password !== '') return 'leave user name and password out of the address';

@@ -18,6 +18,8 @@ export interface SharedTexts {
 const secondsToLive = 24 * 60 * 60;
 /** Reading a larger one from Redis takes as long as from Postgres. */
 const maxCharacters = 4 * 1024 * 1024;
+/** Sealed: three bytes of UTF-8 for most characters beyond ASCII, four thirds of that in base64url, and revision, nonce and tag. */
+const maxStoredBytes = maxCharacters * 4 + 1_024;
 const pauseMilliseconds = 1_000;
 
 /**
@@ -57,8 +59,9 @@ export function createSharedTexts(deps: {
 
   return {
     async get(id) {
-      const attempt = await breaker.attempt(() => redis.get(keyOf(id)));
-      return attempt.answered && attempt.value !== null ? open(id, attempt.value) : null;
+      // No more than can be ours: a longer value, whoever put it there, comes without its end and does not open.
+      const attempt = await breaker.attempt(() => redis.getrange(keyOf(id), 0, maxStoredBytes).catch(asRefused));
+      return attempt.answered && attempt.value !== '' ? open(id, attempt.value) : null;
     },
     put(id, { revision, text }) {
       if (text.length > maxCharacters) return;
@@ -66,4 +69,10 @@ export function createSharedTexts(deps: {
       void breaker.attempt(() => redis.set(keyOf(id), value, 'EX', secondsToLive));
     },
   };
+}
+
+/** Redis answered, and the value is of another type: it opens as little as any other that is not ours. */
+function asRefused(error: unknown): string {
+  if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return ' ';
+  throw error;
 }

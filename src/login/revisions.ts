@@ -34,8 +34,10 @@ export function revisionMessage({ kind, id, revision }: Revised<RevisedKind>): s
 
 /** Null: not a message of ours. Whoever can send one makes caches load, and nothing else. */
 export function parseRevisionMessage(message: string): Revised<RevisedKind> | null {
-  const [kind, id = '', revision, ...rest] = message.split(' ');
+  const [kind, id = '', revision, ...rest] = message.split(' ', 4);
   if ((kind !== 'connection' && kind !== 'catalogue') || !isUniqueId(id) || rest.length > 0) return null;
+  // Revisions are remembered: what is none could be as long as its sender likes.
+  if (revision !== undefined && !isUniqueId(revision)) return null;
   return { kind, id, revision: revision ?? null };
 }
 

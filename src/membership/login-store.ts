@@ -29,16 +29,16 @@ export interface Confirmation {
 }
 
 /**
- * The whole sync of a login that changes nothing, in one statement: it marks the answer as used and writes the trace only if person,
- * profile, groups and every membership are exactly as the last sync left them.
+ * The whole sync of a login that changes nothing, in one statement: it marks the answer as used and writes the trace only if the
+ * connection is enabled, and person, profile, groups and every membership are exactly as the last sync left them.
  * @returns null if anything differs (nothing is written then); else the user and whether the answer was fresh
  */
 export async function confirmUnchanged(db: Database, login: Confirmation): Promise<{ userId: string; fresh: boolean } | null> {
   const { identity, trace } = login;
   const { rows } = await db.raw(
     `WITH person AS (
-       SELECT i.user_id FROM identities i JOIN users u ON u.user_id = i.user_id
-        WHERE i.connection_id = :connectionId AND i.subject = :subject AND i.issuer = :issuer
+       SELECT i.user_id FROM identities i JOIN users u ON u.user_id = i.user_id JOIN connections c USING (connection_id)
+        WHERE i.connection_id = :connectionId AND i.subject = :subject AND i.issuer = :issuer AND c.enabled
           AND u.status = 'active' AND u.profile_fingerprint = :profileFingerprint
           AND (:groupsFingerprint::text IS NULL OR i.groups_fingerprint = :groupsFingerprint)
           AND cardinality(:workspaceIds::uuid[]) = (

@@ -81,16 +81,15 @@ export const replayListQuery = z.strictObject(idPageQuery);
 function filterOf({ events, exhausted, member, from, to }: z.output<typeof replaySchema>, now: Date): ReplayFilter {
   if (events !== undefined) return { kind: 'events', eventIds: events };
   if (exhausted) return { kind: 'exhausted' };
-  // What happens from now on is sent anyway.
-  const until = (to === undefined || to > now ? now : to).toISOString();
-  if (member === undefined) return { kind: 'range', from: from?.toISOString() ?? until, to: until };
-  return {
-    kind: 'member',
-    workspaceId: member.workspace_id,
-    userId: member.user_id,
-    from: from?.toISOString() ?? null,
-    to: until,
-  };
+  const since = from === undefined ? null : storable(from, now);
+  const until = storable(to ?? now, now);
+  if (member === undefined) return { kind: 'range', from: since ?? until, to: until };
+  return { kind: 'member', workspaceId: member.workspace_id, userId: member.user_id, from: since, to: until };
+}
+
+/** What happens from now on is sent anyway. Years before 1 and after 9999 are written otherwise in Postgres; no event is that old. */
+function storable(moment: Date, now: Date): string {
+  return new Date(Math.min(Math.max(moment.getTime(), 0), now.getTime())).toISOString();
 }
 
 export function replayView(replay: Replay) {

@@ -55,7 +55,7 @@ async function sendSnapshot({ parts, stalled }: ReturnType<Snapshots['read']>, r
   } catch (error) {
     if (stalled.aborted) throw stalled.reason;
     // The client went away: nobody is left to tell.
-    if (!isPrematureClose(error)) throw error;
+    if (!isOfTheClient(error)) throw error;
   } finally {
     await parts.return();
   }
@@ -112,6 +112,9 @@ async function retryLater<Value>(res: Response, reading: Promise<Value>): Promis
   }
 }
 
-function isPrematureClose(error: unknown): boolean {
-  return error instanceof Error && (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
+/** On the way, or before the first line. */
+const codesOfLeaving: readonly unknown[] = ['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_UNABLE_TO_PIPE'];
+
+function isOfTheClient(error: unknown): boolean {
+  return error instanceof Error && codesOfLeaving.includes((error as NodeJS.ErrnoException).code);
 }

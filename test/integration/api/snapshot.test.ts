@@ -12,6 +12,7 @@ import { apiOn, bootstrapApiKey } from '../../support/api-stores.ts';
 import { useApi } from '../../support/api-world.ts';
 import { addMembers, digestOfTables } from '../../support/crowd.ts';
 import { aServer, type TestServer } from '../../support/http-server.ts';
+import { processOf, untilBlocked } from '../../support/lock-waits.ts';
 
 const api = useApi();
 let listening: TestServer | undefined;
@@ -44,8 +45,8 @@ async function listen(options: Partial<Parameters<typeof createSnapshots>[0]> = 
   const headers = { authorization: `Bearer ${bootstrapApiKey}` };
   return {
     server,
-    async ask(what: string): Promise<IncomingMessage> {
-      const request = httpGet({ host: '127.0.0.1', port, path: path(what), headers, agent: false });
+    async ask(what: string, signal?: AbortSignal): Promise<IncomingMessage> {
+      const request = httpGet({ host: '127.0.0.1', port, path: path(what), headers, agent: false, ...(signal && { signal }) });
       request.on('error', () => {});
       const [response] = (await once(request, 'response')) as [IncomingMessage];
       response.on('error', () => {});
@@ -156,6 +157,22 @@ describe('R40 readers of snapshots over HTTP', () => {
     const response = await ask('snapshot');
     await once(response, 'data');
     response.destroy();
+    await vi.waitFor(async () => expect((await ask('digest')).statusCode).toBe(200), 5_000);
+    expect(await openTransactions()).toBe(0);
+    expect(server.lines.filter(({ level }) => (level as unknown) === 50 || level === 'error')).toEqual([]);
+  });
+
+  it('that go away before the first line free their place, which is no failure of ours', async () => {
+    const { db } = api.database;
+    const { ask, server } = await listen();
+    const blocker = await db.transaction();
+    await blocker.raw('LOCK TABLE event_log IN ACCESS EXCLUSIVE MODE');
+    const left = new AbortController();
+    const gone = ask('snapshot', left.signal).catch(() => 'gone');
+    await untilBlocked(db, await processOf(blocker));
+    left.abort();
+    expect(await gone).toBe('gone');
+    await blocker.rollback();
     await vi.waitFor(async () => expect((await ask('digest')).statusCode).toBe(200), 5_000);
     expect(await openTransactions()).toBe(0);
     expect(server.lines.filter(({ level }) => (level as unknown) === 50 || level === 'error')).toEqual([]);

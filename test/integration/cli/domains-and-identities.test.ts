@@ -44,6 +44,14 @@ describe('rollcall domains', () => {
     ]);
   });
 
+  it('R13 shows no control characters of a name that a workspace chose', async () => {
+    const name = 'Okta\u001b[2J\u202e';
+    await db()('connections').where({ display_name: 'Okta' }).update({ display_name: name });
+    await rollcall('domains', 'add', 'a.example', '--connection', name);
+    const { exitCode, out } = await rollcall('domains', 'remove', 'a.example', '--connection', name);
+    expect([exitCode, out]).toEqual([0, 'Okta\ufffd[2J\ufffd may not speak for a.example any more.\n']);
+  });
+
   it('refuses what is no domain, no connection, not there, or not proved', async () => {
     const refused = async (...args: string[]) => (await rollcall('domains', ...args)).exitCode;
     expect(await refused('add', 'nonsense', '--connection', 'Okta')).toBe(4);
@@ -68,6 +76,14 @@ describe('rollcall identities', () => {
     expect(JSON.parse((await rollcall('identities', 'list', users.ann, '--json')).out).data).toMatchObject([
       { connection: 'Okta', subject: 'ann' },
     ]);
+  });
+
+  it('shows a subject with control characters as JSON escapes them, all of them', async () => {
+    const subject = 'ann\u009b2J\u001b[2J\u007f';
+    await db()('identities').where({ user_id: users.ann }).update({ subject });
+    const { out } = await rollcall('identities', 'list', users.ann, '--json');
+    expect(JSON.parse(out).data).toMatchObject([{ subject }]);
+    expect(out.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
   });
 
   it('R33 moves a subject to another person, who signs in by it from then on', async () => {

@@ -87,6 +87,28 @@ describe('replays', () => {
     expect(paths(answer)).toEqual(at);
   });
 
+  it('are carried out from whatever moment is named, be it before all events or after them', async () => {
+    const { db } = api.database;
+    const member = { workspace_id: api.acme, user_id: userId };
+    // The first is the zero of time in Go, and so what a field that nobody filled says.
+    for (const [from, isBefore] of [
+      ['0001-01-01T00:00:00Z', true],
+      ['0000-01-01T00:00:00+23:59', true],
+      ['9999-12-31T23:59:59-23:59', false],
+    ] as const) {
+      for (const [body, count] of [
+        [{ from }, 4],
+        [{ from, member }, 3],
+      ] as const) {
+        await db('deliveries').delete();
+        const { headers } = await post(`${endpoint}/replays`, body);
+        await carryOut();
+        const deliveries = isBefore ? count : 0;
+        expect((await get(headers.location as string)).body, from).toMatchObject({ status: 'done', deliveries });
+      }
+    }
+  });
+
   it('refuse events that the log does not hold, each by its place, and one named twice', async () => {
     const [known = ''] = webhookIds();
     const unknown = webhookId(randomUUID());

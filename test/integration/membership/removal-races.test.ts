@@ -169,4 +169,15 @@ describe.each(ways)('a login applied %s', (_way, apply) => {
     await database.db('connections').where({ connection_id: connectionId }).update({ enabled: true });
     await expect(apply(loginOf('alice'))).resolves.toMatchObject({ refusal: null });
   });
+
+  it('the connection switched off meanwhile: nor is a login let in that would change nothing', async () => {
+    const { connectionId } = staying;
+    await apply(loginOf('alice'));
+    await database.db('connections').where({ connection_id: connectionId }).update({ enabled: false });
+    const login = loginOf('alice');
+    await expect(apply(login)).rejects.toMatchObject({ code: 'connection_disabled' });
+    await database.db('connections').where({ connection_id: connectionId }).update({ enabled: true });
+    // The refusal did not burn the answer.
+    await expect(apply(login)).resolves.toMatchObject({ changed: false, refusal: null });
+  });
 });

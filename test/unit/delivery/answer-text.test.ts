@@ -30,6 +30,19 @@ describe('the text that is kept of an answer', () => {
     );
   });
 
+  it('leaves out our secrets as error pages and addresses write them', () => {
+    const secret = `a+b/c="&<'x>`;
+    const pages = [
+      'a+b/c=&quot;&amp;&lt;&#39;x&gt;',
+      'a+b/c=&#34;&amp;&lt;&apos;x&gt;',
+      'a&#43;b&#x2F;c&#x3D;&#034;&#38;&#X3c;&#x27;x&#62;',
+      encodeURIComponent(secret),
+      new URLSearchParams({ secret }).toString().slice('secret='.length),
+    ];
+    for (const page of pages) expect(answerText(Buffer.from(`got ${page}!`), [secret]), page).toBe('got [redacted]!');
+    expect(answerText(Buffer.from('5 &lt; 6 &amp; 7%20'), [secret])).toBe('5 &lt; 6 &amp; 7%20');
+  });
+
   it('keeps words that are too short to be secrets', () => {
     expect(answerText(Buffer.from('a yes is a yes'), ['yes'])).toBe('a yes is a yes');
   });

@@ -60,6 +60,14 @@ describe('an endpoint as given', () => {
     expect(strict.safeParse(given).success).toBe(false);
   });
 
+  it('has an address of 2,048 characters at most, counted as it is sent', () => {
+    const withPath = (path: string) => strict.safeParse({ url: `https://a.example/${path}` });
+    expect(withPath('狐'.repeat(225)).data?.url).toHaveLength(18 + 225 * 9);
+    expect(withPath('狐'.repeat(226)).success).toBe(false);
+    expect(withPath('x'.repeat(2_030)).success).toBe(true);
+    expect(withPath('x'.repeat(2_031)).success).toBe(false);
+  });
+
   it('may have a plain http address where that is allowed', () => {
     const lax = endpointInput({ allowHttp: true });
     expect(lax.parse({ url: 'http://127.0.0.1:3000/hook' }).url).toBe('http://127.0.0.1:3000/hook');

@@ -18,6 +18,8 @@ describe('messages of revisions', () => {
     `user ${id}`,
     `connection ${id.toUpperCase()}`,
     `connection ${id} ${revision} more`,
+    `connection ${id} ${'x'.repeat(100)}`,
+    `connection ${id} `,
     `connection  ${id}`,
     '{}',
   ])('%j is not ours', (message) => expect(parseRevisionMessage(message)).toBeNull());
