@@ -1,5 +1,5 @@
 import type { Database } from '../infra/postgres.ts';
-import { uniqueId } from '../infra/unique-id.ts';
+import { createOrderedIds } from '../infra/unique-id.ts';
 import { redacted } from './audit-redaction.ts';
 
 export interface AuditActor {
@@ -63,10 +63,12 @@ export type AuditStore = ReturnType<typeof createAuditStore>;
 
 /** Who changed what. Entries are opened before a change and closed after it: none goes unrecorded, whenever the process dies. */
 export function createAuditStore({ db, now }: { readonly db: Database; readonly now: () => Date }) {
+  // Readers go by the id: what one process wrote within a millisecond stays in its order.
+  const nextId = createOrderedIds();
   return {
     /** @returns the entry's id */
     async open(subject: AuditSubject): Promise<string> {
-      const entryId = uniqueId(now());
+      const entryId = nextId(now());
       await db('audit_log').insert({ entry_id: entryId, ...subjectColumns(subject), outcome: 'started', at: now() });
       return entryId;
     },
@@ -81,7 +83,7 @@ export function createAuditStore({ db, now }: { readonly db: Database; readonly 
      */
     async record(subject: AuditSubject, result: AuditResult, connection: Database = db): Promise<void> {
       const columns = { ...subjectColumns(subject), ...resultColumns(result) };
-      await connection('audit_log').insert({ entry_id: uniqueId(now()), ...columns, at: now() });
+      await connection('audit_log').insert({ entry_id: nextId(now()), ...columns, at: now() });
     },
 
     /** Newest first. Indexes: audit_log_pkey, audit_log_by_workspace, audit_log_by_resource. */
