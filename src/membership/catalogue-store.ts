@@ -42,8 +42,8 @@ export function createCatalogueStore(deps: { readonly db: Database; readonly rol
         return await write(workspaceId, groups, check);
       } catch (error) {
         // Two pushes of the same new name at once: the second finds the group of the first. A caller's transaction is over by now.
-        if (!isNameTaken(error)) throw missingWorkspace(error);
-        if (db.isTransaction) throw nameTaken(error);
+        if (!isNameTaken(error) && !isDeadlock(error)) throw missingWorkspace(error);
+        if (db.isTransaction) throw isNameTaken(error) ? nameTaken(error) : error;
         return await write(workspaceId, groups, check).catch((again: unknown) => {
           throw isNameTaken(again) ? nameTaken(again) : again;
         });
@@ -126,7 +126,8 @@ const freeTakenNames = `
 
 /**
  * Renames come first (`given` before the rest), so that a name given free can be taken in the same push. A group goes by its name
- * only if no other entry claims it by id. `xmax = 0` tells a new row from an updated one. Indexes: the primary key and the unique
+ * only if no other entry claims it by id. New names are taken in their order, whatever ids they get: two pushes of the same ones do not
+ * meet crosswise. `xmax = 0` tells a new row from an updated one. Indexes: the primary key and the unique
  * name of app_groups.
  */
 const upsertGroups = `
@@ -140,7 +141,8 @@ const upsertGroups = `
       AND NOT EXISTS (SELECT 1 FROM input other WHERE other.given_id = g.group_id)
   ), written AS (
     INSERT INTO app_groups AS g (workspace_id, group_id, name, requires_role, created_at, updated_at)
-    SELECT :workspaceId, group_id, name, requires_role, :now, :now FROM resolved ORDER BY given DESC, group_id
+    SELECT :workspaceId, group_id, name, requires_role, :now, :now FROM resolved
+    ORDER BY given DESC, CASE WHEN given THEN group_id::text ELSE name END COLLATE "C"
     ON CONFLICT (workspace_id, group_id) DO UPDATE
       SET name = excluded.name, requires_role = excluded.requires_role, updated_at = excluded.updated_at
       WHERE (g.name, g.requires_role) IS DISTINCT FROM (excluded.name, excluded.requires_role)
@@ -186,6 +188,11 @@ function checkGroups(groups: readonly AppGroupInput[], roles: RoleLadder): Field
     else ids.set(groupId, index);
   });
   return errors;
+}
+
+/** SQLSTATE 40P01: a push by names and one by ids met crosswise, and Postgres undid this one. */
+function isDeadlock(error: unknown): boolean {
+  return (error as { code?: string }).code === '40P01';
 }
 
 export function isNameTaken(error: unknown): boolean {

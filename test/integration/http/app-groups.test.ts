@@ -76,12 +76,15 @@ describe('the catalogue of app groups', () => {
     expect((await get(catalogue())).body.data.map(({ name }: { name: string }) => name).sort()).toEqual(['a', 'b']);
   });
 
-  it('of two pushes of one new name at once both get the same group', async () => {
+  it('of pushes of the same new names at once all get the same groups, in whatever order they name them', async () => {
+    const byName = (one: { name: string }, other: { name: string }) => (one.name < other.name ? -1 : 1);
     for (let round = 0; round < 10; round += 1) {
-      const push = () => put(catalogue(), { groups: [{ name: `round ${round}` }, { name: `other ${round}` }] });
-      const [one, two] = await Promise.all([push(), push()]);
-      expect([one.status, two.status]).toEqual([200, 200]);
-      expect(one.body.data).toEqual(two.body.data);
+      const groups = Array.from({ length: 12 }, (_, index) => ({ name: `round ${round} ${index}` }));
+      const pushes = [groups, groups.toReversed(), groups].map((given) => put(catalogue(), { groups: given }));
+      const answers = await Promise.all(pushes);
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+      const [one, ...others] = answers.map(({ body }) => body.data.toSorted(byName));
+      for (const other of others) expect(other).toEqual(one);
     }
   });
 
