@@ -98,7 +98,8 @@ function addRetire(keys: Command, { terminal, withStores, examples }: KeyCommand
     .addHelpText(
       'after',
       `
-The last key of its kind stays: rotate first. A leaked key is replaced by "keys rotate" and "keys retire --force".
+An id that begins with a dash goes behind "--". The last key of its kind stays: rotate first. A leaked key is replaced by
+"keys rotate" and "keys retire --force".
 ${examples('rollcall keys retire oKTVhDxGZ7hYlVYd3N5SAwCMKK4V8yMcGLPMGOWJrMs')}`,
     )
     .action((keyId: string, { force = false }: { force?: boolean }) =>

@@ -31,10 +31,7 @@ export async function generateKey(
   { purpose, algorithm, certificateName }: KeyKind,
   { sealedBox, now }: { readonly sealedBox: Pick<SealedBox, 'seal'>; readonly now: Date },
 ) {
-  const pair = (await crypto.subtle.generateKey(generation[algorithm], true, ['sign', 'verify'])) as CryptoKeyPair;
-  const key = Buffer.from(await crypto.subtle.exportKey('pkcs8', pair.privateKey));
-  const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
-  const keyId = await calculateJwkThumbprint(createPublicKey(privateKey).export({ format: 'jwk' }));
+  const { pair, privateKey, keyId } = await generatePair(algorithm);
   const usage = purpose === 'saml-decryption' ? 'encryption' : 'signature';
   return {
     key_id: keyId,
@@ -47,6 +44,17 @@ export async function generateKey(
         : await selfSignedCertificate({ commonName: certificateName, keys: pair, usage, now, validDays: certificateDays }),
     created_at: now,
   };
+}
+
+/** The id is the RFC 7638 thumbprint. One in 64 begins with a dash, and would be an option to `rollcall keys retire`: another is made. */
+async function generatePair(algorithm: KeyAlgorithm) {
+  for (;;) {
+    const pair = (await crypto.subtle.generateKey(generation[algorithm], true, ['sign', 'verify'])) as CryptoKeyPair;
+    const key = Buffer.from(await crypto.subtle.exportKey('pkcs8', pair.privateKey));
+    const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+    const keyId = await calculateJwkThumbprint(createPublicKey(privateKey).export({ format: 'jwk' }));
+    if (!keyId.startsWith('-')) return { pair, privateKey, keyId };
+  }
 }
 
 const generation = {
