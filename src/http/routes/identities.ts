@@ -38,8 +38,12 @@ export function createIdentityRoutes({ identities, revokeUser }: IdentityRouteDe
   router.delete('/', async (req, res) => {
     const { connection_id: connectionId, subject } = parseQuery(identityName, req);
     const userId = pathId(req, 'user_id');
-    await identities.unlink(userId, { connectionId, subject });
-    await revokeUser(userId);
+    try {
+      await identities.unlink(userId, { connectionId, subject });
+    } finally {
+      // Also when there is nothing to unlink: an earlier request may have failed here.
+      await revokeUser(userId);
+    }
     res.status(204).end();
   });
 

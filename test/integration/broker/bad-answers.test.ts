@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type Acme, startAcme } from '../../support/broker-acme.ts';
 import type { Visit } from '../../support/broker-browser.ts';
-import { connectOidc, connectSaml } from '../../support/broker-connections.ts';
+import { connectOidc } from '../../support/broker-connections.ts';
 import { type ExpectedRefusal, expectRefusal, tellApp } from '../../support/broker-evidence.ts';
 import {
   answerOidc,
@@ -14,10 +15,9 @@ import {
   redeem,
   type SamlConnection,
 } from '../../support/broker-login.ts';
-import { createSamlIdp } from '../../support/broker-saml-idp.ts';
-import { type BrokerWorld, startBrokerWorld } from '../../support/broker-world.ts';
+import type { BrokerWorld } from '../../support/broker-world.ts';
 import type { AttackName } from '../../support/oidc-attacks.ts';
-import { type OidcIdp, type OidcIdpBehaviour, startOidcIdp } from '../../support/oidc-idp.ts';
+import type { OidcIdp, OidcIdpBehaviour } from '../../support/oidc-idp.ts';
 import { freePort } from '../../support/servers.ts';
 
 let world: BrokerWorld;
@@ -25,18 +25,13 @@ let idp: OidcIdp;
 let saml: SamlConnection;
 let oidc: OidcConnection;
 
+let acme: Acme;
 beforeAll(async () => {
-  const samlIdp = await createSamlIdp({ entityId: 'https://idp.customer.example/metadata', origin: 'http://127.0.0.1:9' });
-  [world, idp] = await Promise.all([startBrokerWorld(), startOidcIdp()]);
-  await world.api.workspace('acme', { design: null });
-  saml = await connectSaml(world, samlIdp, { workspace: 'acme' });
-  oidc = await connectOidc(world, idp, { workspace: 'acme' });
+  acme = await startAcme();
+  ({ world, idp, saml, oidc } = acme);
 });
 afterEach(() => idp.behave());
-afterAll(async () => {
-  await world.stop();
-  await idp.stop();
-});
+afterAll(() => acme.stop());
 
 const person = { nameId: 'ada', email: 'ada@customer.example', groups: ['design'] };
 const user = { sub: 'ada', email: 'ada@customer.example', groups: ['design'] };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Acme, startAcme } from '../../support/broker-acme.ts';
 import type { BrokerBrowser, Visit } from '../../support/broker-browser.ts';
-import { connectOidc, connectSaml } from '../../support/broker-connections.ts';
 import { expectRefusal, storedState } from '../../support/broker-evidence.ts';
 import {
   answerOidc,
@@ -14,26 +14,20 @@ import {
   redeem,
   type SamlConnection,
 } from '../../support/broker-login.ts';
-import { createSamlIdp } from '../../support/broker-saml-idp.ts';
-import { type BrokerWorld, startBrokerWorld } from '../../support/broker-world.ts';
-import { type OidcIdp, startOidcIdp } from '../../support/oidc-idp.ts';
+import type { BrokerWorld } from '../../support/broker-world.ts';
+import type { OidcIdp } from '../../support/oidc-idp.ts';
 
 let world: BrokerWorld;
 let idp: OidcIdp;
 let saml: SamlConnection;
 let oidc: OidcConnection;
 
+let acme: Acme;
 beforeAll(async () => {
-  const samlIdp = await createSamlIdp({ entityId: 'https://idp.customer.example/metadata', origin: 'http://127.0.0.1:9' });
-  [world, idp] = await Promise.all([startBrokerWorld(), startOidcIdp()]);
-  await world.api.workspace('acme', { design: null });
-  saml = await connectSaml(world, samlIdp, { workspace: 'acme' });
-  oidc = await connectOidc(world, idp, { workspace: 'acme' });
+  acme = await startAcme();
+  ({ world, idp, saml, oidc } = acme);
 });
-afterAll(async () => {
-  await world.stop();
-  await idp.stop();
-});
+afterAll(() => acme.stop());
 
 const mallory = { nameId: 'mallory', email: 'mallory@evil.example', groups: ['design'] };
 const malloryAtOidc = { sub: 'mallory', email: 'mallory@evil.example', groups: ['design'] };

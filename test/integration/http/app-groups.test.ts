@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
 import { uniqueId } from '../../../src/infra/unique-id.ts';
 import { paths, useApi } from '../../support/api-world.ts';
 
@@ -86,6 +87,29 @@ describe('the catalogue of app groups', () => {
       const [one, ...others] = answers.map(({ body }) => body.data.toSorted(byName));
       for (const other of others) expect(other).toEqual(one);
     }
+  });
+
+  it('takes new names in their order, so that two pushes never wait for one another crosswise', async () => {
+    const { db } = api.database;
+    const insert = (tx: typeof db, name: string) =>
+      tx('app_groups').insert({ workspace_id: api.acme, group_id: uniqueId(new Date()), name });
+    let pushed: ReturnType<typeof put> | undefined;
+    await db.transaction(async (tx) => {
+      await insert(tx, 'a');
+      const groups = ['z', 'y', 'x', 'w', 'v', 'u', 'a'].map((name) => ({ name }));
+      pushed = put(catalogue(), { groups });
+      const answered = pushed.then(() => 'answered');
+      await vi.waitFor(async () => {
+        const { rows } = await db.raw(
+          "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%app_groups%'",
+        );
+        expect(rows).toHaveLength(1);
+      });
+      for (const name of ['u', 'v', 'w', 'x', 'y', 'z']) await insert(tx, name);
+      expect(await Promise.race([answered, sleep(50, 'waits')])).toBe('waits');
+    });
+    expect((await pushed)?.status).toBe(200);
+    expect((await get(catalogue())).body.data).toHaveLength(7);
   });
 
   it('takes names as they are: emoji, right-to-left, prototypes, SQL', async () => {

@@ -300,6 +300,15 @@ describe('identities over the API', () => {
     expect([again.sub, await opens(again.accessToken)]).toEqual([sub, true]);
     await world.api.delete(`/v1/users/${sub}/identities?connection_id=${okta.id}&subject=new-${name}`);
     expect(await opens(again.accessToken)).toBe(false);
+
+    // An unlinking whose process died before it revoked is completed by the next request, which finds nothing to unlink.
+    const other = await logInBySaml(world, okta, atOkta(aPerson()));
+    const { subject } = await world.stores.db('identities').where({ user_id: other.sub }).first('subject');
+    await world.stores.db('identities').where({ user_id: other.sub }).delete();
+    expect(await opens(other.accessToken)).toBe(true);
+    const path = `/v1/users/${other.sub}/identities?connection_id=${okta.id}&subject=${subject}`;
+    expect((await world.api.call('DELETE', path)).status).toBe(404);
+    expect(await opens(other.accessToken)).toBe(false);
   });
 
   it('R33 are rebound to another issuer when the connection moved to another IdP', async () => {
